@@ -1,0 +1,69 @@
+import { fork, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Launcher, Measured, Task } from './bench-context';
+
+const READY_TIMEOUT_MS = 60_000;
+
+/** Runs tasks and servers as processes of their own, from the build beside this file. */
+export const childLauncher: Launcher = { measure, serve };
+
+function measure(task: Task): Promise<Measured> {
+  return new Promise((resolve, reject) => {
+    const child = fork(join(__dirname, 'child.js'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    child.once('message', ({ measured }: { measured: Measured }) => resolve(measured));
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`the ${task.kind} process ended with exit code ${code}`)));
+    child.send(task);
+  });
+}
+
+async function serve(env: Readonly<Record<string, string>>) {
+  const port = await freePort();
+  const child = spawn(process.execPath, [join(__dirname, '..', 'src', 'main.js')], {
+    env: { PATH: process.env.PATH, ...env, PORT: String(port) },
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  const url = `http://127.0.0.1:${port}`;
+  try {
+    await becomesReady(url, child);
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw error;
+  }
+  return { url, place: 'in a process of its own', stop: () => stop(child) };
+}
+
+async function becomesReady(url: string, child: ChildProcess): Promise<void> {
+  const deadline = Date.now() + READY_TIMEOUT_MS;
+  for (;;) {
+    const answer = await fetch(`${url}/health/live`).catch(() => null);
+    if (answer?.ok) return;
+    if (child.exitCode !== null) throw new Error(`the server ended with exit code ${child.exitCode}`);
+    if (Date.now() > deadline) throw new Error(`the server at ${url} did not become ready`);
+    await sleep(100);
+  }
+}
+
+function stop(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return Promise.resolve();
+  return new Promise((resolve) => {
+    child.once('exit', () => resolve());
+    child.kill('SIGTERM');
+  });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const probe = createServer();
+    probe.once('error', failed);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() =>
+        address && typeof address === 'object' ? found(address.port) : failed(new Error('no free port')),
+      );
+    });
+  });
+}

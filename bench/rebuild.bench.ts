@@ -1,0 +1,94 @@
+import { surfaces } from '../projections';
+import { createGeneration } from '../src/projector/generations';
+import { readStates } from '../src/projector/run-states';
+import type { RunChange } from '../src/projector/fold-batch';
+import { contentOf, tablesOf } from '../src/projector/surface-content';
+import { batchWrites, send } from '../src/projector/table-writer';
+import type { Runtime } from '../src/runtime';
+import type { Benchmark } from './bench-context';
+import { withBenchRuntime } from './bench-runtime';
+import { figure } from './figures';
+import { measureProjection } from './projection.bench';
+import { orderedReadRate } from './projection-limits';
+
+const AIM_EVENTS_PER_SECOND = 40_000;
+const AIM_RUNS_PER_SECOND = 100_000;
+const AIM_MB = 512;
+
+export const rebuildBenchmark: Benchmark = {
+  name: 'rebuild',
+  about:
+    'A replay of the projected log beside its live generation, from the log (full) and from the live run facts, until it ' +
+    'is ready: load, indexes, analysis, catching up. Limits: ordered read + parse + fold in one thread; COPY of the same ' +
+    'rows into tables without secondary indexes. Figures: rebuild.full, rebuild.facts, rebuild.memory, ' +
+    'rebuild.read-parse-limit, rebuild.copy-limit',
+  async run(context) {
+    const { databaseUrl } = await measureProjection(context);
+    context.say('rebuilding it from the log');
+    const full = await context.launcher.measure({ kind: 'rebuild', databaseUrl, full: true });
+    context.say('rebuilding it from the run facts');
+    const facts = await context.launcher.measure({ kind: 'rebuild', databaseUrl, full: false });
+    context.say('measuring the limits: ordered read and parse, COPY of the same rows');
+    const limits = await withBenchRuntime(databaseUrl, async (runtime) => ({
+      read: await orderedReadRate(runtime),
+      copy: await copyRate(runtime),
+    }));
+    context.record(
+      figure('rebuild.full', full.events / full.seconds, 'events/s', {
+        aim: AIM_EVENTS_PER_SECOND,
+        limit: limits.read,
+      }),
+      figure('rebuild.facts', facts.events / facts.seconds, 'runs/s', {
+        aim: AIM_RUNS_PER_SECOND,
+        limit: limits.copy,
+      }),
+      figure('rebuild.memory', Math.max(full.peakMb, facts.peakMb), 'MB', { aim: AIM_MB }),
+      figure('rebuild.read-parse-limit', limits.read, 'events/s'),
+      figure('rebuild.copy-limit', limits.copy, 'runs/s'),
+    );
+  },
+};
+
+const SAMPLE_RUNS = 10_000;
+const RUNS_PER_TRANSACTION = 1_000;
+
+/** Runs a second whose rows, made before, go into all tables by COPY: no reading, judging or making of rows is timed. */
+async function copyRate({ pool, generation, live }: Runtime): Promise<number> {
+  const { rows } = await pool.query<{ run_id: string }>(
+    `select run_id from ${generation.schema}.run_facts limit $1`,
+    [SAMPLE_RUNS],
+  );
+  const ids = rows.map((row) => row.run_id);
+  const runs = await readStates(pool, generation.schema, live.current(), ids);
+  const tables = tablesOf(surfaces);
+  const client = await pool.connect();
+  try {
+    const { classifierVersion, policyVersion, logIdentity } = generation;
+    const target = await createGeneration(client, {
+      surfaces,
+      state: 'failed',
+      classifierVersion,
+      policyVersion,
+      logIdentity,
+      withIndexes: false,
+    });
+    let milliseconds = 0;
+    for (let from = 0; from < runs.length; from += RUNS_PER_TRANSACTION) {
+      const changes = new Map<string, RunChange>(
+        runs
+          .slice(from, from + RUNS_PER_TRANSACTION)
+          .map((after) => [after.facts.runId, { before: null, after, content: contentOf(tables, after) }]),
+      );
+      const writes = batchWrites(target.schema, tables, changes, []);
+      const begun = performance.now();
+      await client.query('begin');
+      await send(client, writes);
+      await client.query('commit');
+      milliseconds += performance.now() - begun;
+    }
+    await client.query(`drop schema ${target.schema} cascade`);
+    return runs.length / (milliseconds / 1000);
+  } finally {
+    client.release();
+  }
+}

@@ -1,0 +1,51 @@
+import { Controller, Get } from '@nestjs/common';
+import { z } from 'zod';
+import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
+import type { Principal } from '../../src/auth/principal';
+import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
+import { pageParameters, readParameters } from '../../src/http/read-request';
+import { filterFields } from '../../src/http/run-filter';
+import { runListAnswer, RunViews, tenantPath, workspacePath } from '../../src/http/run-filter-view';
+import type { Place } from '../../src/http/run-filter-view';
+import { recentRuns } from './recent-operations.query';
+import { recentOperations } from './recent-operations.surface';
+
+const tenantQuery = z.strictObject({
+  ...readParameters,
+  ...pageParameters,
+  ...filterFields('problemClass', 'type', 'status', 'outcome', 'lineage', 'resolution', 'active'),
+});
+const workspaceQuery = tenantQuery.extend(filterFields('tenant'));
+type Query = z.infer<typeof workspaceQuery>;
+
+@OnPlane('admin')
+@Controller('workspaces/:workspaceId')
+export class RecentOperationsController {
+  constructor(private readonly views: RunViews) {}
+
+  @Get('tenants/:tenantId/operations/recent')
+  @Answers(runListAnswer)
+  ofTenant(
+    @ParsedParams(tenantPath) place: Place,
+    @ParsedQuery(tenantQuery) query: Query,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    return this.recent(place, query, principal);
+  }
+
+  @Get('operations/recent')
+  @Answers(runListAnswer)
+  ofWorkspace(
+    @ParsedParams(workspacePath) place: Place,
+    @ParsedQuery(workspaceQuery) query: Query,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    return this.recent(place, query, principal);
+  }
+
+  private async recent(place: Place, query: Query, principal: Principal) {
+    const view = this.views.open({ surface: recentOperations.name, query, principal, place });
+    const { meta, rows } = await recentRuns(view, query);
+    return view.runPage(meta, rows.runs, query.limit, (run) => run.queuedAt);
+  }
+}

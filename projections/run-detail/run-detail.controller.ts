@@ -1,0 +1,130 @@
+import { Controller, Get } from '@nestjs/common';
+import { z } from 'zod';
+import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
+import type { Principal } from '../../src/auth/principal';
+import { decisionOf } from '../../src/classifier/decision-zone';
+import { runRowSchema } from '../../src/classifier/run-row';
+import type { RunFacts } from '../../src/domain/run-facts';
+import { PLANES, failureSchema, idSchema, RUN_EVENT_TYPES } from '../../src/events/operation-run-events';
+import { envelopeOf } from '../../src/http/envelope';
+import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
+import { Problem } from '../../src/http/problem';
+import { readParametersSchema } from '../../src/http/read-request';
+import type { ReadParameters } from '../../src/http/read-request';
+import { actionsOn } from '../../src/http/run-actions';
+import type { ListedRun } from '../../src/http/run-filter-list';
+import { RunViews } from '../../src/http/run-filter-view';
+import type { RunView } from '../../src/http/run-filter-view';
+import { classifiedOf } from './detail';
+import { oneRun } from './run-detail.query';
+import { runDetail } from './run-detail.surface';
+
+const runPath = z.strictObject({ runId: idSchema });
+
+const neighbourSchema = runRowSchema
+  .pick({
+    runId: true,
+    href: true,
+    status: true,
+    outcome: true,
+    problemClass: true,
+    severity: true,
+    label: true,
+    queuedAt: true,
+    completedAt: true,
+  })
+  .meta({ id: 'LinkedRun' });
+
+const timelineEntrySchema = z.object({
+  event: z.enum(RUN_EVENT_TYPES),
+  at: z.string(),
+  actor: z.string(),
+  plane: z.enum([...PLANES, 'worker']),
+  note: z.string().nullable(),
+  /** Of heartbeats in a row: how many, and when the newest came. */
+  count: z.int(),
+  lastAt: z.string(),
+});
+
+const detailSchema = runRowSchema
+  .extend({
+    failures: z.array(failureSchema),
+    reason: z.string().nullable(),
+    context: z.record(z.string(), z.unknown()),
+    decisionZone: z.object({
+      what: z.string(),
+      why: z.string(),
+      evidence: z.array(z.object({ label: z.string(), value: z.string() })),
+      next: z.string(),
+      actions: z.array(z.object({ name: z.string(), allowed: z.boolean(), reason: z.string().nullable() })),
+    }),
+    timeline: z.array(timelineEntrySchema),
+    /** Entries left out of the middle of an overlong timeline. */
+    timelineOmitted: z.int(),
+    predecessors: z.array(neighbourSchema),
+    successors: z.array(neighbourSchema),
+  })
+  .meta({ id: 'RunDetail' });
+
+@Controller()
+export class RunDetailController {
+  constructor(private readonly views: RunViews) {}
+
+  @Get('admin/operations/:runId')
+  @OnPlane('admin')
+  @Answers(envelopeOf(detailSchema))
+  inAdmin(
+    @ParsedParams(runPath) { runId }: z.infer<typeof runPath>,
+    @ParsedQuery(readParametersSchema) query: ReadParameters,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    return this.one(runId, query, principal);
+  }
+
+  @Get('system/ops/runs/:runId')
+  @OnPlane('system')
+  @Answers(envelopeOf(detailSchema))
+  inSystem(
+    @ParsedParams(runPath) { runId }: z.infer<typeof runPath>,
+    @ParsedQuery(readParametersSchema) query: ReadParameters,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    return this.one(runId, query, principal);
+  }
+
+  private async one(runId: string, query: ReadParameters, principal: Principal) {
+    const view = this.views.open({ surface: runDetail.name, query, principal });
+    const { meta, run: found, predecessors, successors } = await oneRun(view, runId);
+    if (!found) throw new Problem('run_not_found');
+    const run = classifiedOf(found.run, found.detail);
+    const { facts } = run;
+    const question = { at: view.asOf, activeSuccessorRunId: activeSuccessor(facts, successors) };
+    return {
+      meta,
+      data: {
+        ...view.present(found.run),
+        failures: facts.failureSummary,
+        reason: facts.reason,
+        context: facts.context,
+        decisionZone: { ...decisionOf(run, view.asOf), actions: actionsOn(run, principal, question) },
+        timeline: facts.timeline,
+        timelineOmitted: facts.timelineOmitted,
+        predecessors: predecessors.map((linked) => neighbourOf(linked, view)),
+        successors: successors.map((linked) => neighbourOf(linked, view)),
+      },
+    };
+  }
+}
+
+/** The newest retry while it is not known to be over; one that was named and is not to be seen yet is under way. */
+function activeSuccessor({ successorRunIds }: RunFacts, successors: readonly ListedRun[]): string | null {
+  const newest = successorRunIds.at(-1) ?? null;
+  const row = successors.find(({ run }) => run.runId === newest);
+  return row?.run.status === 'completed' ? null : newest;
+}
+
+function neighbourOf({ run }: ListedRun, view: RunView): z.infer<typeof neighbourSchema> {
+  const { runId, href, status, outcome, problemClass, severity, label, queuedAt, completedAt } =
+    view.present(run);
+  return { runId, href, status, outcome, problemClass, severity, label, queuedAt, completedAt };
+}

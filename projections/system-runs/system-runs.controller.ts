@@ -1,0 +1,71 @@
+import { Controller, Get } from '@nestjs/common';
+import { z } from 'zod';
+import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
+import type { Principal } from '../../src/auth/principal';
+import { envelopeOf } from '../../src/http/envelope';
+import { Answers, ParsedQuery } from '../../src/http/parsed';
+import { pageParameters, readParameters, readParametersSchema } from '../../src/http/read-request';
+import type { ReadParameters } from '../../src/http/read-request';
+import { runFilterShape } from '../../src/http/run-filter';
+import type { RunFilter } from '../../src/http/run-filter';
+import { runListAnswer, RunViews } from '../../src/http/run-filter-view';
+import type { RunView } from '../../src/http/run-filter-view';
+import { bucketsOf, bucketsSchema, sumOf, summarySchema } from '../../src/http/summary';
+import type { Counts } from '../../src/http/summary';
+import { countsByWorkspace, platformRuns } from './system-runs.query';
+import { systemRuns } from './system-runs.surface';
+
+const runsQuery = z.strictObject({ ...readParameters, ...pageParameters, ...runFilterShape });
+
+const platformSchema = summarySchema.extend({
+  /** All of them add up to `buckets`. */
+  workspaces: z.array(z.object({ workspaceId: z.string(), buckets: bucketsSchema })),
+});
+
+@OnPlane('system')
+@Controller('system/ops')
+export class SystemRunsController {
+  constructor(private readonly views: RunViews) {}
+
+  @Get('summary')
+  @Answers(envelopeOf(platformSchema))
+  async summary(
+    @ParsedQuery(readParametersSchema) query: ReadParameters,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    const view = this.views.open({ surface: systemRuns.name, query, principal });
+    const { meta, workspaces } = await countsByWorkspace(view);
+    const buckets = (counts: Counts, place: RunFilter) =>
+      bucketsOf(counts, (filter) => href(view, { ...filter, ...place }));
+    return {
+      meta,
+      data: {
+        buckets: buckets(sumOf(workspaces.map((workspace) => workspace.counts)), {}),
+        // Grouped by a column that is never null.
+        workspaces: workspaces.map(({ place, counts }) => ({
+          workspaceId: place,
+          buckets: buckets(counts, { workspace: [place] }),
+        })),
+      },
+    };
+  }
+
+  @Get('runs')
+  @Answers(runListAnswer)
+  async list(
+    @ParsedQuery(runsQuery) query: z.infer<typeof runsQuery>,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    const view = this.views.open({ surface: systemRuns.name, query, principal });
+    const { meta, rows } = await platformRuns(view, query);
+    return view.runPage(meta, rows.runs, query.limit, (run) => run.queuedAt);
+  }
+}
+
+/** The stuck have a page of their own, which says of each how long it has been silent. */
+function href(view: RunView, { problemClass, ...place }: RunFilter): string {
+  const [only, ...others] = problemClass ?? [];
+  return only === 'active_stale_attention' && others.length === 0
+    ? view.href(place, '/system/ops/stuck')
+    : view.href({ ...place, problemClass });
+}

@@ -1,0 +1,44 @@
+import type { Kysely } from 'kysely';
+import { hasProblemClass } from '../../src/classifier/class-sql';
+import { newestRuns } from '../../src/http/run-filter-list';
+import type { RunView } from '../../src/http/run-filter-view';
+import type { PageParameters } from '../../src/http/read-request';
+import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
+import type { RunDeadlineTable, RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';
+
+interface Tables {
+  system_runs_counts: RunWorkspaceTable;
+  system_runs_deadlines: RunDeadlineTable;
+  system_runs_runs: RunListTable;
+}
+
+/** A page of the platform's runs, newest first. */
+export async function platformRuns(view: RunView, page: PageParameters) {
+  const after = view.after(page);
+  const { tenant: _tenant, problemClass: _class, active: _active, ...filter } = view.filter;
+  return view.read((db: Kysely<Tables>) => ({
+    runs: newestRuns(
+      db,
+      'system_runs_runs',
+      { ...view.selection, after, limit: page.limit },
+      { table: 'system_runs_counts', filter, byTenant: false },
+    ),
+  }));
+}
+
+/** The counts of each workspace that has runs, at the view's instant. */
+export async function countsByWorkspace(view: RunView) {
+  const { meta, rows } = await view.read((db: Kysely<Tables>) => ({
+    cells: db
+      .selectFrom('system_runs_counts')
+      .select(['workspace_id as place', ...bucketSums()])
+      .groupBy('workspace_id')
+      .orderBy('workspace_id'),
+    stale: db
+      .selectFrom('system_runs_deadlines')
+      .select(['workspace_id as place', countRows()])
+      .where(hasProblemClass(['active_stale_attention'], view.asOf))
+      .groupBy('workspace_id'),
+  }));
+  return { meta, workspaces: countsByPlace(rows.cells, rows.stale) };
+}

@@ -1,0 +1,43 @@
+import { Controller, Get } from '@nestjs/common';
+import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
+import type { Principal } from '../../src/auth/principal';
+import { envelopeOf } from '../../src/http/envelope';
+import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
+import { readParametersSchema } from '../../src/http/read-request';
+import type { ReadParameters } from '../../src/http/read-request';
+import { RunViews, tenantPath } from '../../src/http/run-filter-view';
+import type { Place } from '../../src/http/run-filter-view';
+import { bucketsOf, summarySchema } from '../../src/http/summary';
+import { attentionOf, attentionSchema } from '../../src/http/summary-attention';
+import { tenantCounts } from './tenant-dashboard.query';
+import { tenantDashboard } from './tenant-dashboard.surface';
+
+@OnPlane('admin')
+@Controller('workspaces/:workspaceId/tenants/:tenantId/operations')
+export class TenantDashboardController {
+  constructor(private readonly views: RunViews) {}
+
+  @Get('summary')
+  @Answers(envelopeOf(summarySchema))
+  async summary(
+    @ParsedParams(tenantPath) place: Place,
+    @ParsedQuery(readParametersSchema) query: ReadParameters,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    const view = this.views.open({ surface: tenantDashboard.name, query, principal, place });
+    const { meta, counts } = await tenantCounts(view);
+    return { meta, data: { buckets: bucketsOf(counts, (filter) => view.href(filter)) } };
+  }
+
+  @Get('attention')
+  @Answers(envelopeOf(attentionSchema))
+  async attention(
+    @ParsedParams(tenantPath) place: Place,
+    @ParsedQuery(readParametersSchema) query: ReadParameters,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    const view = this.views.open({ surface: tenantDashboard.name, query, principal, place });
+    const { meta, counts } = await tenantCounts(view);
+    return { meta, data: attentionOf(counts, (filter) => view.href(filter)) };
+  }
+}

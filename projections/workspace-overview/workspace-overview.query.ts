@@ -1,0 +1,30 @@
+import type { Kysely } from 'kysely';
+import { inScope } from '../../src/auth/scope-sql';
+import { hasProblemClass } from '../../src/classifier/class-sql';
+import type { RunView } from '../../src/http/run-filter-view';
+import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
+import type { RunDeadlineTable, RunSummaryTable } from '../../src/projector/run-columns';
+
+interface Tables {
+  workspace_overview_counts: RunSummaryTable;
+  workspace_overview_deadlines: RunDeadlineTable;
+}
+
+/** The counts of each tenant that has runs, the tenantless ones last, at the view's instant. */
+export async function countsByTenant(view: RunView) {
+  const { meta, rows } = await view.read((db: Kysely<Tables>) => ({
+    cells: db
+      .selectFrom('workspace_overview_counts')
+      .select(['tenant_id as place', ...bucketSums()])
+      .where(inScope(view.scope))
+      .groupBy('tenant_id')
+      .orderBy('tenant_id', (order) => order.asc().nullsLast()),
+    stale: db
+      .selectFrom('workspace_overview_deadlines')
+      .select(['tenant_id as place', countRows()])
+      .where(inScope(view.scope))
+      .where(hasProblemClass(['active_stale_attention'], view.asOf))
+      .groupBy('tenant_id'),
+  }));
+  return { meta, tenants: countsByPlace(rows.cells, rows.stale) };
+}

@@ -1,0 +1,160 @@
+import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { surfaces } from '../projections';
+import type { IdempotencyKeys } from './commands/idempotency';
+import type { RunCommandExecutor } from './commands/run-command-executor';
+import { sleep } from './event-store/abortable';
+import { addSeconds } from './events/instant';
+import type { Clock } from './events/instant';
+import { dueRuns } from './projector/due-runs';
+import type { AppliedBatch } from './projector/generation-projector';
+import { createLease } from './projector/lease';
+import { judgeFor } from './projector/live-classification';
+import { createProjectorHealth, runProjectorRole } from './projector/projector-role';
+import type { ProjectorHealth } from './projector/projector-role';
+import { runAuditLoop } from './replay/audit-loop';
+import { runReplayWorker } from './replay/replay-worker';
+import { runReconciler } from './reconciler/reconciler';
+import type { Runtime } from './runtime';
+
+/** How long a projector that went silent keeps others from taking over. */
+const LEASE_TTL_SECONDS = 5;
+const REFRESH_EVERY_MS = 1_000;
+const FORGET_EVERY_MS = 3_600_000;
+const KEEP_ANSWERS_SECONDS = 7 * 86_400;
+
+/** Some milliseconds of work a minute; a run of a million is looked at once a month, a broken fold within minutes. */
+const AUDIT_EVERY_MS = 60_000;
+const AUDIT_SAMPLE = 20;
+
+/** A process's loops that are not HTTP. */
+export interface BackgroundRoles {
+  readonly projector: ProjectorHealth;
+  /** Ends the loops between two transactions, gives the lease back, and waits for all of it. */
+  stop(): Promise<void>;
+}
+
+export function startBackgroundRoles(
+  runtime: Runtime,
+  executor: RunCommandExecutor,
+  keys: IdempotencyKeys,
+  log: Logger,
+  onBatch?: (batch: AppliedBatch) => void,
+): BackgroundRoles {
+  const { config, pool, store, clock } = runtime;
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  const projector = createProjectorHealth();
+  const loops = [refreshLoop(runtime, log, signal), forgetLoop(keys, clock, log, signal)];
+
+  const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
+  if (config.roles.has('projector')) {
+    loops.push(
+      runProjectorRole(
+        {
+          pool,
+          store,
+          surfaces,
+          batchSize: config.projectorBatchSize,
+          lease: createLease(pool, 'projector', holder, LEASE_TTL_SECONDS),
+          leaseTtlSeconds: LEASE_TTL_SECONDS,
+          judgeFor: (generation) => judgeFor(pool, generation),
+          log: log.child({ role: 'projector' }),
+          ...(onBatch && { onBatch }),
+        },
+        projector,
+        signal,
+      ),
+    );
+  }
+  if (config.roles.has('projector'))
+    loops.push(
+      runReplayWorker(
+        {
+          pool,
+          store,
+          surfaces,
+          batchSize: config.projectorBatchSize,
+          judgeFor: (generation) => judgeFor(pool, generation),
+          leaseFor: (name) => createLease(pool, name, holder, LEASE_TTL_SECONDS),
+          leaseTtlSeconds: LEASE_TTL_SECONDS,
+          log: log.child({ role: 'replay' }),
+        },
+        signal,
+      ),
+    );
+  if (config.roles.has('projector'))
+    loops.push(
+      runAuditLoop(
+        {
+          pool,
+          store,
+          surfaces,
+          // Held over the pause, so that the rate stays that of one process however many there are.
+          lease: createLease(pool, 'audit', holder, (AUDIT_EVERY_MS * 2) / 1000),
+          everyMs: AUDIT_EVERY_MS,
+          sample: AUDIT_SAMPLE,
+          random: Math.random,
+          log: log.child({ role: 'audit' }),
+        },
+        signal,
+      ),
+    );
+  if (config.roles.has('reconciler'))
+    loops.push(
+      runReconciler(
+        {
+          executor,
+          dueRuns: (asOf, afterRunId, limit) => dueRuns(pool, asOf, afterRunId, limit),
+          clock,
+          logger: log.child({ role: 'reconciler' }),
+          intervalMs: config.reconcilerIntervalSeconds * 1000,
+        },
+        signal,
+      ),
+    );
+  // Each loop handles its own failures; one that still ends by an error is a bug worth the whole process.
+  for (const loop of loops)
+    loop.catch((error: unknown) => log.fatal({ err: error }, 'a background loop has ended by an error'));
+
+  return {
+    projector,
+    async stop() {
+      stopping.abort();
+      await Promise.allSettled(loops);
+    },
+  };
+
+  /** Old answers are of no use: a repeat that comes later still finds its events in the log. */
+  async function forgetLoop(
+    answers: IdempotencyKeys,
+    now: Clock,
+    logger: Logger,
+    until: AbortSignal,
+  ): Promise<void> {
+    while (!until.aborted) {
+      await sleep(FORGET_EVERY_MS, until);
+      if (until.aborted) return;
+      await answers
+        .forget(addSeconds(now.now(), -KEEP_ANSWERS_SECONDS))
+        .catch((error: unknown) =>
+          logger.error({ err: error }, 'old idempotency keys could not be dropped; it will be tried again'),
+        );
+    }
+  }
+
+  async function refreshLoop({ live }: Runtime, logger: Logger, until: AbortSignal): Promise<void> {
+    while (!until.aborted) {
+      await sleep(REFRESH_EVERY_MS, until);
+      await live
+        .refresh()
+        .catch((error: unknown) =>
+          logger.error(
+            { err: error },
+            'the policy in force could not be looked up; the one known stays in force',
+          ),
+        );
+    }
+  }
+}

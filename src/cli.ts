@@ -1,0 +1,189 @@
+#!/usr/bin/env node
+import 'reflect-metadata';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, InvalidArgumentError, Option } from 'commander';
+import { CAPABILITIES } from './auth/principal';
+import type { Plane } from './auth/principal';
+import { audit } from './cli/audit';
+import type { AuditFlags } from './cli/audit';
+import { demo } from './cli/demo';
+import type { DemoFlags } from './cli/demo';
+import { importVerb } from './cli/import';
+import type { ImportFlags } from './cli/import';
+import { migrateVerb } from './cli/migrate';
+import { createOutput } from './cli/output';
+import type { Output } from './cli/output';
+import { discardParkedEvent, retryParkedRun, showParked } from './cli/parked';
+import { diffPolicies, propose, showPolicies, showPolicy } from './cli/policy';
+import { addReplayCommands } from './cli/replay-commands';
+import { fail, serve } from './cli/serve';
+import { simulate } from './cli/simulate';
+import type { SimulateFlags } from './cli/simulate';
+import { status } from './cli/status';
+import { token } from './cli/token';
+import { packageFolder } from './db/package-folder';
+import { canonicalInstant } from './events/instant';
+
+const { version } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as {
+  version: string;
+};
+
+const program = new Command('opstruth')
+  .description('One truth for every operations surface.')
+  .version(version)
+  .option('--json', 'print results as JSON');
+
+/** A verb's action with the output that the global flags ask for; what it throws is told on standard error. */
+function verb<Args extends unknown[]>(work: (output: Output, ...args: Args) => Promise<void>) {
+  return async (...args: Args) => {
+    await work(createOutput(program.opts<{ json?: boolean }>().json ?? false), ...args).catch(fail);
+  };
+}
+
+program.command('serve').description('serve with the settings of the environment').action(serve);
+program
+  .command('migrate')
+  .description('bring the database schema up to date')
+  .action(verb((output) => migrateVerb(output)));
+program
+  .command('status')
+  .description('positions, lag, rate and parked events of each generation')
+  .action(verb((output) => status(output)));
+
+program
+  .command('demo')
+  .description('the whole product with a simulated platform behind it, on the embedded PostgreSQL')
+  .option('--once', 'end after the summary', false)
+  .option('--seed <n>', 'the same seed simulates the same platform', positive, 1)
+  .option('--runs <n>', 'runs of the last three hours', positive, 1_500)
+  .action(verb((output, flags: DemoFlags) => demo(output, flags)));
+
+program
+  .command('import')
+  .description('import a real history: a folder with a mapping.json, or commands as NDJSON')
+  .argument('[dir]')
+  .option('--ndjson <file>', 'one command a line; - for standard input')
+  .option('--until <instant>', 'leave later rows out')
+  .option('--rejects <file>', 'where rows that cannot be read go (default: <dataset>.rejects.ndjson)')
+  .action(verb((output, dir: string | undefined, flags: ImportFlags) => importVerb(output, dir, flags)));
+
+program
+  .command('simulate')
+  .description('put a simulated workload into the log')
+  .option('--runs <n>', 'operation runs', positive, 1_000)
+  .option('--seed <n>', 'the same seed simulates the same workload', positive, 1)
+  .option('--hours <n>', 'how far back it begins', positive, 24)
+  .option('--ndjson', 'print the commands instead, for `import --ndjson`', false)
+  .action(verb((output, flags: SimulateFlags) => simulate(output, flags)));
+
+program
+  .command('token')
+  .description('mint a bearer token for development')
+  .addOption(new Option('--plane <plane>').choices(['admin', 'system']).makeOptionMandatory())
+  .option(
+    '--workspace <W[:T,T]>',
+    'grant of the admin plane, repeatable (default: every workspace)',
+    collect,
+    [],
+  )
+  .option(
+    '--capability <name>',
+    `repeatable (default: all of the plane's): ${[...CAPABILITIES.admin, ...CAPABILITIES.system].join(', ')}`,
+    collect,
+    [],
+  )
+  .option('--subject <name>', 'whose token it is', 'developer')
+  .option('--ttl <seconds>', 'seconds until it expires', positive, 86_400)
+  .action(
+    verb(
+      (
+        output,
+        flags: { plane: Plane; workspace: string[]; capability: string[]; subject: string; ttl: number },
+      ) => token(output, flags),
+    ),
+  );
+
+const policy = program
+  .command('policy')
+  .description('policies: thresholds and classes, in immutable versions');
+policy
+  .command('show')
+  .description('the policy in force, or one version')
+  .argument('[version]', 'a version', positive)
+  .action(verb((output, version?: number) => showPolicy(output, version)));
+policy
+  .command('list')
+  .description('all versions')
+  .action(verb((output) => showPolicies(output)));
+policy
+  .command('diff')
+  .description('what differs between two versions')
+  .argument('<from>', 'a version', positive)
+  .argument('<to>', 'a version', positive)
+  .action(verb((output, from: number, to: number) => diffPolicies(output, from, to)));
+policy
+  .command('propose')
+  .description('keep a policy file as a new version')
+  .argument('<file>')
+  .option('--reason <text>', 'why, for the list')
+  .action(
+    verb((output, file: string, { reason }: { reason?: string }) => propose(output, file, reason ?? null)),
+  );
+
+program
+  .command('audit')
+  .description('check the live generation against the log; exit code 1 when anything differs')
+  .option('--sample <n>', 'random runs to fold anew from their first event on', positive, 500)
+  .option('--surfaces', 'instead, check every table and bucket against the run facts', false)
+  .option(
+    '--as-of <instant>',
+    'with --surfaces: the instant at which buckets and lists are compared',
+    instant,
+  )
+  .action(verb((output, flags: AuditFlags) => audit(output, flags)));
+
+const parked = program.command('parked').description('runs whose projection waits behind a bad event');
+parked
+  .command('list')
+  .description('all of them, with the cause')
+  .action(verb((output) => showParked(output)));
+parked
+  .command('retry')
+  .description('apply the waiting events of a run again')
+  .argument('<runId>')
+  .action(verb((output, runId: string) => retryParkedRun(output, runId)));
+parked
+  .command('discard')
+  .description('leave the failed event of a run out for good, and apply those behind it')
+  .argument('<runId>')
+  .requiredOption('--reason <text>', 'why, kept with the decision')
+  .option('--apply', 'do it (without: only say what would be done)')
+  .action(
+    verb((output, runId: string, { reason, apply = false }: { reason: string; apply?: boolean }) =>
+      discardParkedEvent(output, runId, { reason, apply }),
+    ),
+  );
+
+addReplayCommands(program, verb, positive);
+
+void program.parseAsync();
+
+function collect(value: string, before: string[]): string[] {
+  return [...before, value];
+}
+
+function instant(text: string): string {
+  try {
+    return canonicalInstant(text);
+  } catch {
+    throw new InvalidArgumentError('must be an ISO 8601 instant with a zone, as 2026-01-31T12:00:00Z');
+  }
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1)
+    throw new InvalidArgumentError('must be a whole number from 1 on');
+  return value;
+}

@@ -1,0 +1,91 @@
+import { surfaces } from '../../projections';
+import { liveGeneration } from '../projector/generations';
+import { auditStreams } from '../replay/audit';
+import type { AuditReport } from '../replay/audit';
+import type { AuditDifference } from '../replay/audit-differences';
+import { auditSurfaces } from '../replay/audit-surfaces';
+import type { Runtime } from '../runtime';
+import { table } from './output';
+import type { Output } from './output';
+import { withRuntime } from './with-runtime';
+
+export interface AuditFlags {
+  readonly sample: number;
+  readonly surfaces: boolean;
+  readonly asOf?: string;
+}
+
+/** Runs folded at a time: their events are in memory together. */
+const RUNS_PER_LOOK = 500;
+const SHOWN = 20;
+
+/** Checks the live generation: random runs against the log, or every table against the run facts. Exit code 1 if they differ. */
+export async function audit(output: Output, flags: AuditFlags): Promise<void> {
+  await withRuntime({ migrate: false }, async (runtime) => {
+    if (flags.surfaces) {
+      const asOf = flags.asOf ?? runtime.clock.now();
+      const generation = await live(runtime);
+      const report = await auditSurfaces({ ...runtime, surfaces }, { generation, asOf });
+      const what = `${report.runs} runs in ${report.tables} tables of generation ${report.generation}, as of ${asOf}`;
+      tell(output, report, what);
+    } else {
+      const report = await auditInLooks(runtime, flags.sample);
+      tell(output, report, `${report.runs} runs of generation ${report.generation} folded anew from the log`);
+    }
+  });
+}
+
+async function auditInLooks(runtime: Runtime, sample: number): Promise<AuditReport> {
+  const generation = await live(runtime);
+  const looks: AuditReport[] = [];
+  for (let left = sample; left > 0; left -= RUNS_PER_LOOK) {
+    const asked = Math.min(left, RUNS_PER_LOOK);
+    const look = await auditStreams(
+      { ...runtime, surfaces },
+      { generation, sample: asked, random: Math.random },
+    );
+    looks.push(look);
+    // There are no more runs than that: it was all of them.
+    if (look.runs < asked) break;
+  }
+  return {
+    ...looks.at(-1)!,
+    runs: looks.reduce((sum, { runs }) => sum + runs, 0),
+    differences: looks.reduce((sum, { differences }) => sum + differences, 0),
+    found: looks.flatMap(({ found }) => found).slice(0, 100),
+  };
+}
+
+/** As it is now: opening the runtime may have been before a cutover. */
+async function live({ pool, generation }: Runtime) {
+  return (await liveGeneration(pool)) ?? generation;
+}
+
+function tell(output: Output, report: AuditReport, what: string): void {
+  if (report.differences > 0) process.exitCode = 1;
+  output.result(report, ({ position, differences, found }) => [
+    `${what}, at position ${position}: ${differences === 0 ? 'no difference' : `${differences} differences`}`,
+    ...(differences === 0
+      ? []
+      : [
+          '',
+          ...table(
+            ['run', 'table', 'column', 'stored', 'expected'],
+            found
+              .slice(0, SHOWN)
+              .map((one) => [
+                whereOf(one),
+                one.table,
+                one.column,
+                JSON.stringify(one.stored),
+                JSON.stringify(one.expected),
+              ]),
+          ),
+          ...(differences > SHOWN ? [`and ${differences - SHOWN} more; --json prints the first 100`] : []),
+        ]),
+  ]);
+}
+
+function whereOf({ runId, cell }: AuditDifference): string {
+  return runId ?? Object.values(cell ?? {}).join(' ');
+}

@@ -1,0 +1,81 @@
+import { randomUUID } from 'node:crypto';
+import { sleep } from '../event-store/abortable';
+import { createLease } from '../projector/lease';
+import { judgeFor } from '../projector/live-classification';
+import { buildIfFree } from '../replay/replay-worker';
+import { replayStatus } from '../replay/replay-status';
+import type { ReplayStatus } from '../replay/replay-status';
+import { requireGeneration } from '../replay/replays';
+import type { Output } from './output';
+import type { Desk } from './replay-desk';
+import { stopSignal } from './serve';
+
+const LOOK_EVERY_MS = 500;
+/** As long as the servers' own, so that neither waits longer for the other than for one of its kind. */
+const LEASE_TTL_SECONDS = 5;
+
+/**
+ * Builds a replay here, or shows how far the process is that got there first, and takes over should that one go. Answers
+ * the status it ends with: still `building` after Ctrl-C or a failure, and then what was loaded stays loaded.
+ */
+export async function buildOrFollow(output: Output, desk: Desk, id: number): Promise<ReplayStatus> {
+  const { runtime, context } = desk;
+  const { pool, store, surfaces } = context;
+  const generation = await requireGeneration(context, id);
+  const stopping = new AbortController();
+  const { signal } = stopping;
+  void stopSignal().then(() => stopping.abort());
+  const holder = `replay:${randomUUID()}`;
+  const options = {
+    pool,
+    store,
+    surfaces,
+    batchSize: runtime.config.projectorBatchSize,
+    judgeFor: () => judgeFor(pool, generation),
+    leaseFor: (name: string) => createLease(pool, name, holder, LEASE_TTL_SECONDS),
+    leaseTtlSeconds: LEASE_TTL_SECONDS,
+    // What goes wrong is written down in the generation's row, and told from there.
+    log: { info: () => undefined, error: () => undefined },
+  };
+  const shown = await showProgress(output, desk, id);
+  try {
+    for (;;) {
+      const built = await buildIfFree(generation, options, signal);
+      const status = await look(desk, id);
+      if (built || status.state !== 'building' || signal.aborted) return status;
+      await sleep(LOOK_EVERY_MS, signal);
+    }
+  } finally {
+    await shown.stop();
+  }
+}
+
+/** Rate and time left are those of this sitting: what an earlier one has loaded is not counted as done. */
+async function showProgress(output: Output, desk: Desk, id: number) {
+  const { done: before, total, unit } = await look(desk, id);
+  const bar = output.progress(`building generation ${id}`, unit, Math.max(0, total - before));
+  const ending = new AbortController();
+  const showing = (async () => {
+    while (!ending.signal.aborted) {
+      const status = await look(desk, id);
+      const note = status.phase === 'loading' ? '' : status.phase;
+      const figures = { total: Math.max(0, status.total - before), note };
+      bar.update(Math.max(0, status.done - before), figures);
+      await sleep(LOOK_EVERY_MS, ending.signal);
+    }
+  })();
+  showing.catch(() => undefined); // the build tells of a database that is gone
+  return {
+    async stop() {
+      ending.abort();
+      await Promise.allSettled([showing]);
+      bar.stop();
+    },
+  };
+}
+
+async function look({ context }: Desk, id: number): Promise<ReplayStatus> {
+  const status = await replayStatus(context.pool, id);
+  if (!status) throw new Error(`generation ${id} has left the registry while it was looked at`);
+  return status;
+}

@@ -1,0 +1,101 @@
+import { InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { DEFAULT_MAX_CHANGE_PERCENT } from '../replay/cutover';
+import type { Output } from './output';
+import {
+  abortReplayVerb,
+  cutoverVerb,
+  diffReplayVerb,
+  planReplayVerb,
+  replayStatusVerb,
+  resumeReplayVerb,
+  retireReplayVerb,
+  rollbackVerb,
+  startReplayVerb,
+} from './replay';
+import type { CandidateFlags, CutoverFlags, StartFlags, StepFlags } from './replay';
+
+type Verb = <Args extends unknown[]>(
+  work: (output: Output, ...args: Args) => Promise<void>,
+) => (...args: Args) => Promise<void>;
+
+/** `opstruth replay ...`: whatever would change something only says so without `--apply`, but for `start`. */
+export function addReplayCommands(program: Command, verb: Verb, positive: (text: string) => number): void {
+  const replay = program
+    .command('replay')
+    .description('rebuild the read tables under another policy or classifier, and switch to them');
+  replay
+    .command('plan')
+    .description('what a replay would change, without one')
+    .option('--policy <n>', 'a policy version (default: the one in force)', positive)
+    .option('--classifier <n>', 'a classifier version (default: the one in force)', positive)
+    .option('--as-of <instant>', 'judge the classes at this instant (default: now)')
+    .action(verb((output, flags: CandidateFlags & { asOf?: string }) => planReplayVerb(output, flags)));
+  replay
+    .command('start')
+    .description('build a generation beside the live one; nothing is switched')
+    .option('--policy <n>', 'a policy version (default: the one in force)', positive)
+    .option('--classifier <n>', 'a classifier version (default: the one in force)', positive)
+    .option('--full', 'read the log even where the run facts would do')
+    .option('--until <end>', 'a historical generation, up to an instant or a position')
+    .option('--detach', 'leave the building to a serving process')
+    .option('--reason <text>', 'why, kept with the generation')
+    .action(verb((output, flags: StartFlags) => startReplayVerb(output, flags)));
+  replay
+    .command('resume')
+    .description('go on with a replay whose building was stopped')
+    .argument('<id>', 'a generation', positive)
+    .action(verb((output, id: number) => resumeReplayVerb(output, id)));
+  replay
+    .command('status')
+    .description('all generations, or one: state, progress, rate, time left')
+    .argument('[id]', 'a generation', positive)
+    .action(verb((output, id?: number) => replayStatusVerb(output, id)));
+  replay
+    .command('diff')
+    .description('what differs between the live generation and a ready or standby one')
+    .argument('<id>', 'a generation', positive)
+    .option('--as-of <instant>', 'judge the classes at this instant (default: now)')
+    .action(verb((output, id: number, flags: { asOf?: string }) => diffReplayVerb(output, id, flags)));
+  replay
+    .command('cutover')
+    .description('make a ready generation the live one')
+    .argument('<id>', 'a generation', positive)
+    .option('--apply', 'do it (without: only say what would change)')
+    .option(
+      '--max-change <percent>',
+      'refuse when more runs change class',
+      percent,
+      DEFAULT_MAX_CHANGE_PERCENT,
+    )
+    .option('--force', 'whatever speaks against it; needs a reason')
+    .option('--reason <text>', 'why, kept with the decision')
+    .action(verb((output, id: number, flags: CutoverFlags) => cutoverVerb(output, id, flags)));
+  replay
+    .command('rollback')
+    .description('make the generation live again that was so before')
+    .option('--apply', 'do it (without: only say what would be done)')
+    .option('--reason <text>', 'why, kept with the decision')
+    .action(verb((output, flags: StepFlags) => rollbackVerb(output, flags)));
+  replay
+    .command('retire')
+    .description('drop a standby or historical generation')
+    .argument('<id>', 'a generation', positive)
+    .option('--apply', 'do it (without: only say what would be done)')
+    .option('--reason <text>', 'why, kept with the decision')
+    .action(verb((output, id: number, flags: StepFlags) => retireReplayVerb(output, id, flags)));
+  replay
+    .command('abort')
+    .description('give up a generation that is being built or waits for its cutover')
+    .argument('<id>', 'a generation', positive)
+    .option('--apply', 'do it (without: only say what would be done)')
+    .option('--reason <text>', 'why, kept with the decision')
+    .action(verb((output, id: number, flags: StepFlags) => abortReplayVerb(output, id, flags)));
+}
+
+function percent(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 100))
+    throw new InvalidArgumentError('must be a number from 0 to 100');
+  return value;
+}

@@ -1,0 +1,149 @@
+import type { CutoverCheck } from '../replay/cutover';
+import type { ReplayPlan } from '../replay/replay-plan';
+import type { ReplayStatus } from '../replay/replay-status';
+import type { Comparison } from '../replay/transition-matrix';
+import { table } from './output';
+
+export function planLines(plan: ReplayPlan): string[] {
+  const { from, to, madeBy, eventsToRead, runsToRead, estimatedSeconds } = plan;
+  const work =
+    madeBy === 'facts'
+      ? `from the run facts of generation ${from.generation}: ${count(runsToRead)} runs to read`
+      : `from the log: ${count(eventsToRead)} events to read`;
+  const time =
+    estimatedSeconds === null ? 'no estimate before the first build' : `about ${seconds(estimatedSeconds)}`;
+  return [
+    `generation ${from.generation}: classifier v${from.classifierVersion}, policy ${from.policyVersion} -> ` +
+      `classifier v${to.classifierVersion}, policy ${to.policyVersion}, judged at ${plan.asOf}`,
+    `${work}, ${time}`,
+    ...comparisonLines(plan),
+  ];
+}
+
+/** Of each workspace in which a run changes class, the matrix and samples with their reasons. */
+export function comparisonLines({ matrix, samples, ...totals }: Comparison): string[] {
+  const workspaces = [...new Set(matrix.map(({ workspaceId }) => workspaceId))];
+  const touched = workspaces.filter((workspace) =>
+    matrix.some((one) => one.workspaceId === workspace && one.from !== one.to),
+  );
+  const same = workspaces.length - touched.length;
+  const of = <T extends { readonly workspaceId: string }>(rows: readonly T[], workspace: string) =>
+    rows.filter(({ workspaceId }) => workspaceId === workspace);
+  return [
+    totalLine(totals),
+    ...touched.flatMap((workspace) => [
+      '',
+      `workspace ${workspace}`,
+      ...table(
+        ['from', 'to', 'runs'],
+        of(matrix, workspace).map(({ from, to, runs }) => [from, from === to ? 'unchanged' : to, runs]),
+      ),
+      ...table(
+        ['sample', 'to', 'because'],
+        of(samples, workspace).map(({ runId, to, because }) => [runId, to, because]),
+      ),
+    ]),
+    ...(same === 0 ? [] : ['', `${count(same)} ${same === 1 ? 'workspace' : 'workspaces'} without a change`]),
+  ];
+}
+
+function totalLine({
+  runs,
+  changed,
+  changedPercent,
+}: Pick<Comparison, 'runs' | 'changed' | 'changedPercent'>) {
+  return `${count(changed)} of ${count(runs)} runs change class (${changedPercent.toFixed(2)} %)`;
+}
+
+export function cutoverLines(
+  result: CutoverCheck & { readonly applied: boolean; readonly refused: boolean },
+): string[] {
+  const { applied, refused, from, to, comparison, objections } = result;
+  if (applied)
+    return [
+      totalLine(comparison),
+      ...objections.map((objection) => `forced, although ${objection}`),
+      `generation ${to} is live; ${from} is standby, to go back to with \`replay rollback\``,
+    ];
+  return [
+    `generation ${from} (live) -> ${to}, judged at ${comparison.asOf}`,
+    ...comparisonLines(comparison),
+    '',
+    ...objections.map((objection) => `objection: ${objection}`),
+    refused
+      ? 'the cutover would be refused; with --force and a --reason it would not'
+      : `would make generation ${to} live and ${from} standby; add --apply`,
+  ];
+}
+
+export function statusLines(status: ReplayStatus): string[] {
+  const { id, state, classifierVersion, policyVersion, requestedBy, reason, failure, readyAt } = status;
+  const asked = requestedBy === null ? '' : `, asked for by ${requestedBy}`;
+  return [
+    `generation ${id} is ${stateWords(status)}`,
+    `classifier v${classifierVersion}, policy ${policyVersion}, ${madeWords(status)}${asked}` +
+      (reason === null ? '' : `: ${reason}`),
+    progressWords(status),
+    ...(failure === null ? [] : [`failure: ${failure}`]),
+    ...(readyAt === null && state === 'building'
+      ? [`a serving process goes on with it, or \`opstruth replay resume ${id}\``]
+      : []),
+  ];
+}
+
+export function statusTable(replays: readonly ReplayStatus[]): string[] {
+  return table(
+    ['generation', 'state', 'classifier', 'policy', 'made', 'done', 'took', 'by', 'reason'],
+    replays.map((one) => [
+      String(one.id),
+      stateWords(one),
+      `v${one.classifierVersion}`,
+      String(one.policyVersion),
+      madeWords(one),
+      one.done === one.total
+        ? `${count(one.done)} ${one.unit}`
+        : `${count(one.done)}/${count(one.total)} ${one.unit}`,
+      one.elapsedSeconds === null ? null : seconds(one.elapsedSeconds),
+      one.requestedBy,
+      one.reason,
+    ]),
+  );
+}
+
+function stateWords({ state, phase }: ReplayStatus): string {
+  return state === 'building' ? `building (${phase})` : state;
+}
+
+function madeWords({ madeBy, until }: ReplayStatus): string {
+  switch (madeBy) {
+    case 'first':
+      return 'the first one';
+    case 'facts':
+      return 'from run facts';
+    case 'full':
+      return until === null ? 'from the log' : `from the log until ${until}`;
+  }
+}
+
+function progressWords({
+  done,
+  total,
+  unit,
+  ratePerSecond,
+  etaSeconds,
+  elapsedSeconds,
+}: ReplayStatus): string {
+  const far = done === total ? `${count(done)} ${unit}` : `${count(done)} of ${count(total)} ${unit}`;
+  const time = elapsedSeconds === null ? '' : ` in ${seconds(elapsedSeconds)}`;
+  const rate = ratePerSecond === null ? '' : `, ${count(Math.round(ratePerSecond))}/s`;
+  const left = etaSeconds === null ? '' : `, about ${seconds(etaSeconds)} left`;
+  return `${far}${time}${rate}${left}`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en');
+}
+
+function seconds(value: number): string {
+  return value < 60 ? `${value.toFixed(1)} s` : `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
+}

@@ -1,0 +1,179 @@
+import { ConfigError } from '../config';
+import { canonicalInstant } from '../events/instant';
+import { listGenerations } from '../projector/generations';
+import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../replay/cutover';
+import { diffGenerations } from '../replay/generation-diff';
+import { planReplay, requireLive } from '../replay/replay-plan';
+import { parseUntil, previewEnding, previewRollBack, requireCandidate } from '../replay/replay-requests';
+import { listReplays, replayStatus } from '../replay/replay-status';
+import {
+  abortReplay,
+  ReplayRefusedError,
+  requireGeneration,
+  retireGeneration,
+  startReplay,
+  stateOf,
+} from '../replay/replays';
+import type { Output } from './output';
+import { buildOrFollow } from './replay-build';
+import { onReplays, operatorOf } from './replay-desk';
+import type { Desk } from './replay-desk';
+import { comparisonLines, cutoverLines, planLines, statusLines, statusTable } from './replay-lines';
+
+export interface CandidateFlags {
+  readonly policy?: number;
+  readonly classifier?: number;
+}
+export interface StartFlags extends CandidateFlags {
+  readonly full?: boolean;
+  readonly until?: string;
+  readonly detach?: boolean;
+  readonly reason?: string;
+}
+export interface CutoverFlags {
+  readonly apply?: boolean;
+  readonly maxChange: number;
+  readonly force?: boolean;
+  readonly reason?: string;
+}
+export interface StepFlags {
+  readonly apply?: boolean;
+  readonly reason?: string;
+}
+
+export async function planReplayVerb(output: Output, flags: CandidateFlags & { asOf?: string }) {
+  const asOf = asOfFlag(flags.asOf);
+  await onReplays(output, async ({ context }) => {
+    await requireCandidate(context, candidateOf(flags));
+    const plan = await planReplay(context, candidateOf(flags), asOf ?? context.clock.now());
+    output.result(plan, planLines);
+  });
+}
+
+/** Makes the generation, then sees it built: here, or by the process that came first. `detach`: only makes it. */
+export async function startReplayVerb(output: Output, flags: StartFlags) {
+  const until = untilFlag(flags.until);
+  await onReplays(output, async (desk) => {
+    const { context } = desk;
+    await requireCandidate(context, candidateOf(flags));
+    const request = { ...candidateOf(flags), full: flags.full ?? false, ...(until && { until }) };
+    const { id } = await startReplay(context, request, operatorOf(flags.reason));
+    if (flags.detach) await tell(output, desk, id);
+    else await build(output, desk, id);
+  });
+}
+
+/** Goes on with a replay whose building was stopped, or follows it where another process builds. */
+export async function resumeReplayVerb(output: Output, id: number) {
+  await onReplays(output, async (desk) => {
+    stateOf(await listGenerations(desk.context.pool), id, ['building'], 'go on building');
+    await build(output, desk, id);
+  });
+}
+
+export async function replayStatusVerb(output: Output, id: number | undefined) {
+  await onReplays(output, async (desk) => {
+    if (id !== undefined) await tell(output, desk, id);
+    else output.result(await listReplays(desk.context.pool), statusTable);
+  });
+}
+
+export async function diffReplayVerb(output: Output, id: number, flags: { asOf?: string }) {
+  const asOf = asOfFlag(flags.asOf);
+  await onReplays(output, async ({ context }) => {
+    const { pool, clock } = context;
+    const other = stateOf(await listGenerations(pool), id, ['ready', 'standby'], 'compare');
+    const live = await requireLive(pool);
+    output.result(await diffGenerations(pool, live, other, asOf ?? clock.now()), (comparison) => [
+      `generation ${live.id} (live) -> ${id} (${other.state}), judged at ${comparison.asOf}`,
+      ...comparisonLines(comparison),
+    ]);
+  });
+}
+
+/** Without `apply` says what would change and what speaks against it. Exit code 1 where it is, or would be, refused. */
+export async function cutoverVerb(output: Output, id: number, flags: CutoverFlags) {
+  const { apply = false, force = false, maxChange, reason } = flags;
+  await onReplays(output, async ({ context }) => {
+    const gate = { maxChangePercent: maxChange, forbidden: DEFAULT_FORBIDDEN };
+    const asOf = context.clock.now();
+    const check = apply
+      ? await cutOver(context, id, { gate, force, asOf }, operatorOf(reason))
+      : await checkCutover(context, id, gate, asOf);
+    const refused = check.objections.length > 0 && !(force && reason !== undefined);
+    if (refused) process.exitCode = 1;
+    output.result({ applied: apply, refused, ...check }, cutoverLines);
+  });
+}
+
+export async function rollbackVerb(output: Output, { apply = false, reason }: StepFlags) {
+  await onReplays(output, async ({ context }) => {
+    const switched = apply ? await rollBack(context, operatorOf(reason)) : await previewRollBack(context);
+    output.result({ applied: apply, ...switched }, ({ from, to }) => [
+      apply
+        ? `generation ${to} is live again; ${from} is standby`
+        : `would make generation ${to} live again and ${from} standby; add --apply`,
+    ]);
+  });
+}
+
+export async function retireReplayVerb(output: Output, id: number, flags: StepFlags) {
+  await endReplay(output, id, flags, 'retire');
+}
+
+export async function abortReplayVerb(output: Output, id: number, flags: StepFlags) {
+  await endReplay(output, id, flags, 'abort');
+}
+
+async function endReplay(
+  output: Output,
+  id: number,
+  { apply = false, reason }: StepFlags,
+  action: 'abort' | 'retire',
+) {
+  await onReplays(output, async ({ context }) => {
+    const end = action === 'abort' ? abortReplay : retireGeneration;
+    if (apply) await end(context, id, operatorOf(reason));
+    else await previewEnding(context, id, action);
+    const { state } = await requireGeneration(context, id);
+    output.result({ applied: apply, id, state }, () => [
+      apply
+        ? `generation ${id} is ${action === 'abort' ? 'aborted' : 'retired'}: its tables are dropped`
+        : `would ${action} generation ${id}, which is ${state}, and drop its tables; add --apply`,
+    ]);
+  });
+}
+
+async function build(output: Output, desk: Desk, id: number): Promise<void> {
+  const status = await buildOrFollow(output, desk, id);
+  if (status.state === 'building' || status.state === 'failed') process.exitCode = 1;
+  output.result(status, statusLines);
+}
+
+async function tell(output: Output, { context }: Desk, id: number): Promise<void> {
+  const status = await replayStatus(context.pool, id);
+  if (!status) throw new ReplayRefusedError('no_such_replay', `there is no generation ${id}`);
+  output.result(status, statusLines);
+}
+
+function candidateOf({ policy, classifier }: CandidateFlags) {
+  return { policyVersion: policy, classifierVersion: classifier };
+}
+
+function untilFlag(text: string | undefined) {
+  if (text === undefined) return undefined;
+  const until = parseUntil(text);
+  if (until) return until;
+  throw new ConfigError([
+    `--until ${text}: must be an instant such as 2026-01-31T12:00:00Z, or a position such as 123.4`,
+  ]);
+}
+
+function asOfFlag(text: string | undefined) {
+  if (text === undefined) return undefined;
+  try {
+    return canonicalInstant(text);
+  } catch {
+    throw new ConfigError([`--as-of ${text}: must be an instant such as 2026-01-31T12:00:00Z`]);
+  }
+}

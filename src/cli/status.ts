@@ -1,0 +1,63 @@
+import { projectionStatus } from '../projector/projection-status';
+import type { ProjectionStatus } from '../projector/projection-status';
+import type { Output } from './output';
+import { table } from './output';
+import { withRuntime } from './with-runtime';
+
+const RATE_WINDOW_MS = 1_000;
+
+/** Where the log ends, how far each generation has come, at what rate, what is parked, and who projects. */
+export async function status(output: Output): Promise<void> {
+  await withRuntime({ migrate: false }, async ({ pool, store, clock }) => {
+    const before = await projectionStatus(pool, store, clock);
+    await new Promise((resolve) => setTimeout(resolve, RATE_WINDOW_MS));
+    const now = await projectionStatus(pool, store, clock);
+    const rated = {
+      ...now,
+      generations: now.generations.map((generation) => ({
+        ...generation,
+        eventsPerSecond:
+          ((generation.eventsApplied - appliedIn(before, generation.generation)) * 1000) / RATE_WINDOW_MS,
+      })),
+    };
+    output.result(rated, (value) => [
+      `log ${value.logIdentity}, tail ${value.tail}`,
+      value.lease
+        ? `projector: ${value.lease.holder} (lease until ${value.lease.expiresAt})`
+        : 'projector: none is running',
+      '',
+      ...table(
+        [
+          'generation',
+          'state',
+          'classifier',
+          'policy',
+          'position',
+          'events',
+          'events/s',
+          'lag events',
+          'lag s',
+          'parked',
+          'audit',
+        ],
+        value.generations.map((one) => [
+          String(one.generation),
+          one.state,
+          `v${one.classifierVersion}`,
+          `v${one.policyVersion}`,
+          one.position,
+          one.eventsApplied,
+          one.eventsPerSecond,
+          one.lag.exact ? one.lag.events : `${one.lag.events}+`,
+          Math.round(one.lag.seconds * 10) / 10,
+          one.parked.streams === 0 ? '-' : `${one.parked.streams} streams, ${one.parked.events} events`,
+          one.audit ? `${one.audit.differencesTotal} differences in ${one.audit.runsTotal} runs` : '-',
+        ]),
+      ),
+    ]);
+  });
+}
+
+function appliedIn(status: ProjectionStatus, generation: number): number {
+  return status.generations.find((one) => one.generation === generation)?.eventsApplied ?? 0;
+}

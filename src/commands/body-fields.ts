@@ -1,0 +1,95 @@
+import { z } from 'zod';
+import { sanitiseFailures } from '../domain/failure-summary';
+import type { RunCommand } from '../domain/decider';
+import type { Instant } from '../events/instant';
+import { addSeconds, isLater } from '../events/instant';
+import { idSchema, instantSchema, summaryCountsSchema } from '../events/operation-run-events';
+import { describeInput } from '../http/json-schema';
+import { Problem } from '../http/problem';
+
+const MAX_TEXT = 2_000;
+const MAX_CONTEXT_BYTES = 16 * 1024;
+const MAX_CONTEXT_DEPTH = 32;
+/** How far the clock of a worker may be ahead of ours. */
+const MAX_AHEAD_SECONDS = 300;
+const EARLIEST: Instant = '1970-01-01T00:00:00.000Z';
+
+type Context = Extract<RunCommand, { kind: 'queue' }>['context'];
+
+/** PostgreSQL takes neither of these into every type, and a read model must hold what the log holds. */
+const UNSTORABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
+const unstorable = 'must not contain U+0000 or half a surrogate pair';
+
+/** JSON.stringify escapes just those characters, wherever in a value they stand. */
+function isStorable(value: unknown): boolean {
+  return !UNSTORABLE.test(JSON.stringify(value));
+}
+
+export const id = idSchema.refine(isStorable, unstorable);
+export const runIdParams = z.strictObject({ runId: id });
+export type RunIdParams = z.infer<typeof runIdParams>;
+export const occurredAt = instantSchema.nullish();
+export const summaryCounts = summaryCountsSchema.refine(isStorable, unstorable).nullish();
+export const reasonCode = id.max(100).nullish();
+
+/** Words of a person or a worker. Control characters other than line breaks and tabs go; nothing but blanks is nothing. */
+export const text = z
+  .string()
+  .max(MAX_TEXT)
+  .refine(isStorable, unstorable)
+  // eslint-disable-next-line no-control-regex
+  .transform((words) => words.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '').trim() || null)
+  .nullish();
+
+/** Never refused for its length: what a worker has to say about its failure is worth keeping in part. */
+export const failureSummary = z
+  .array(
+    z.strictObject({
+      code: z.string(),
+      message: z.string().default(''),
+      count: z.int().min(1).default(1),
+    }),
+  )
+  .transform(sanitiseFailures)
+  .nullish();
+
+export const context = describeInput(
+  z.unknown().transform((value, issues): Context => {
+    const fault = faultOfContext(value);
+    if (fault !== null) issues.addIssue(fault);
+    // An object that came out of a JSON parser holds nothing but JSON.
+    return value as Context;
+  }),
+  z.record(z.string(), z.unknown()).meta({ description: 'Any JSON object of at most 16 KiB.' }),
+).optional();
+
+function faultOfContext(value: unknown): string | null {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'must be a JSON object';
+  // Before anything that recurses: depth costs a caller two bytes a level.
+  if (isDeeperThan(value, MAX_CONTEXT_DEPTH))
+    return `must not be nested deeper than ${MAX_CONTEXT_DEPTH} levels`;
+  const bytes = Buffer.byteLength(JSON.stringify(value));
+  if (bytes > MAX_CONTEXT_BYTES) return `must be at most ${MAX_CONTEXT_BYTES} bytes as JSON, is ${bytes}`;
+  return isStorable(value) ? null : unstorable;
+}
+
+function isDeeperThan(value: object, limit: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((one): unknown[] =>
+      typeof one === 'object' && one !== null ? Object.values(one) : [],
+    );
+  }
+  return false;
+}
+
+/** When a command happened: as its source says, else now. Throws Problem for an instant that no sane clock shows. */
+export function sourceTime(given: Instant | null | undefined, now: Instant): Instant {
+  if (given == null) return now;
+  const refuse = (message: string) => Problem.invalidRequest([{ path: 'occurredAt', message }]);
+  if (isLater(given, addSeconds(now, MAX_AHEAD_SECONDS)))
+    throw refuse(`is more than 5 minutes in the future: it is ${now} here`);
+  if (isLater(EARLIEST, given)) throw refuse('is before 1970');
+  return given;
+}

@@ -1,0 +1,107 @@
+import { Command, CommandHandler } from '@nestjs/cqrs';
+import type { ICommandHandler } from '@nestjs/cqrs';
+import { z } from 'zod';
+import { asProblem } from '../http/as-problem';
+import { describeInput } from '../http/json-schema';
+import { Problem, problemBody } from '../http/problem';
+import { answerOf } from './answer';
+import { itemEnvelope, itemSchema } from './batch-item';
+import { comparePositions, formatPosition } from '../events/position';
+import type { Position } from '../events/position';
+import { isAccepted, RunContendedError } from './command-result';
+import type { CommandEnvelope, CommandResult, Failed } from './command-result';
+import { RunCommandExecutor } from './run-command-executor';
+import type { Sender } from './sender';
+
+export const MAX_BATCH = 1_000;
+export const BATCH_BODY_LIMIT_BYTES = 8 * 1024 * 1024;
+
+/** Items are parsed one by one, so that a bad one is refused alone. */
+const listSchema = z.strictObject({ commands: z.array(z.unknown()).min(1).max(MAX_BATCH) });
+const documentedList = z.array(itemSchema).min(1).max(MAX_BATCH);
+
+/** `{commands: [...]}`, or the list itself. */
+export const batchBody = describeInput(
+  z.preprocess((body) => (Array.isArray(body) ? { commands: body as unknown[] } : body), listSchema),
+  z.union([z.strictObject({ commands: documentedList }), documentedList]),
+);
+export type BatchBody = z.infer<typeof batchBody>;
+
+/** `status` is that of the single route's answer; the run's own is `runStatus`. The rest is that answer's body. */
+export const batchAnswerSchema = z
+  .object({
+    /** The newest position of all results, for `?minPosition=`; null when no command was accepted. */
+    position: z.string().nullable(),
+    results: z.array(z.looseObject({ status: z.int(), runId: z.string().optional() })),
+  })
+  .meta({ id: 'BatchAnswer' });
+export type BatchAnswer = z.infer<typeof batchAnswerSchema>;
+type ItemAnswer = BatchAnswer['results'][number];
+
+/** `failures`: items that met an error of ours. They may be sent again, and the batch's answer is not final. */
+export interface BatchResult {
+  readonly answer: BatchAnswer;
+  readonly failures: readonly Failed[];
+}
+
+export class ExecuteBatch extends Command<BatchResult> {
+  constructor(
+    readonly body: BatchBody,
+    readonly sender: Sender,
+  ) {
+    super();
+  }
+}
+
+/** Executes the items that can be read, and answers all, in their order. */
+@CommandHandler(ExecuteBatch)
+export class ExecuteBatchHandler implements ICommandHandler<ExecuteBatch> {
+  constructor(private readonly executor: RunCommandExecutor) {}
+
+  async execute({ body, sender }: ExecuteBatch): Promise<BatchResult> {
+    if (sender.expectedVersion !== undefined)
+      throw Problem.invalidRequest([{ path: 'If-Match', message: 'stands for one run, not for a batch' }]);
+    const items = body.commands.map((item, index) => attempt(() => itemEnvelope(item, index, sender)));
+    const readable = items.filter((item): item is CommandEnvelope => !(item instanceof Problem));
+    const executed = await this.executor.executeMany(readable);
+    let next = 0;
+    const results = items.map((item) =>
+      item instanceof Problem
+        ? problemBody(item, sender.correlationId)
+        : itemAnswer(item, executed[next++]!, sender.correlationId),
+    );
+    const positions = executed.filter(isAccepted).map(({ position }) => position);
+    const newest = positions.reduce<Position | null>(
+      (latest, position) => (latest && comparePositions(latest, position) > 0 ? latest : position),
+      null,
+    );
+    return {
+      answer: { position: newest && formatPosition(newest), results },
+      failures: executed.filter((result) => result.kind === 'failed'),
+    };
+  }
+}
+
+function itemAnswer(
+  { command }: CommandEnvelope,
+  result: CommandResult | Failed,
+  requestId: string,
+): ItemAnswer {
+  if (result.kind === 'failed') return problemBody(problemOf(result.error), requestId);
+  const answer = answerOf(result);
+  if (answer instanceof Problem) return problemBody(answer, requestId);
+  return { ...answer, status: command.kind === 'queue' ? 201 : 200, runStatus: answer.status };
+}
+
+function problemOf(error: Error): Problem {
+  return error instanceof RunContendedError ? Problem.notReady(error.message) : asProblem(error);
+}
+
+function attempt<T>(work: () => T): T | Problem {
+  try {
+    return work();
+  } catch (error) {
+    if (error instanceof Problem) return error;
+    throw error;
+  }
+}

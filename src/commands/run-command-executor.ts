@@ -1,0 +1,168 @@
+import type { Judge } from '../domain/classification';
+import type { RunFacts } from '../domain/run-facts';
+import type { Append, EventStore } from '../event-store/event-store';
+import { streamOf } from '../events/operation-run-events';
+import { START } from '../events/position';
+import type { Position } from '../events/position';
+import { RunContendedError } from './command-result';
+import type { CommandEnvelope, CommandResult, Failed } from './command-result';
+import { planRun } from './plan-run';
+import type { RunPlan } from './plan-run';
+import { RunLoader } from './run-loader';
+import type { Freshness, LoadedRun } from './run-loader';
+
+/** Writers in this process take turns, so every lost round is another process's gain; more than a few are rare. */
+const MAX_ROUNDS = 11;
+const DEFAULT_CACHE_BYTES = 48 * 1024 * 1024;
+
+interface Asked {
+  readonly index: number;
+  readonly envelope: CommandEnvelope;
+}
+
+interface Planned {
+  readonly runId: string;
+  readonly asked: readonly Asked[];
+  readonly run: LoadedRun;
+  readonly plan: RunPlan;
+}
+
+export interface ExecutorOptions {
+  readonly store: EventStore;
+  /** The verdicts in force now: they follow the live generation's policy, which may change while we run. */
+  readonly judge: () => Judge;
+  readonly cacheBytes?: number;
+}
+
+/** Takes commands to runs from wherever they come, decides them on the runs' own facts, and writes what follows. */
+export class RunCommandExecutor {
+  private readonly store: EventStore;
+  private readonly judge: () => Judge;
+  private readonly runs: RunLoader;
+  private readonly turns = new Map<string, Promise<void>>();
+
+  constructor({ store, judge, cacheBytes = DEFAULT_CACHE_BYTES }: ExecutorOptions) {
+    this.store = store;
+    this.judge = judge;
+    this.runs = new RunLoader(store, cacheBytes);
+  }
+
+  /** Throws RunContendedError, UnreadableEventError or FoldError, and whatever the store throws. Nothing is written then. */
+  async execute(envelope: CommandEnvelope): Promise<CommandResult> {
+    const [result] = await this.executeMany([envelope]);
+    if (!result) throw new Error(`run ${envelope.runId}: a command came back without a result`);
+    if (result.kind === 'failed') throw result.error;
+    return result;
+  }
+
+  /**
+   * Many commands at once: one result each, in the order given. Commands to one run are decided in that order and
+   * written as one append; a run that fails or is contended for does not touch the others. An error of the store
+   * itself is thrown: some runs may then have been written, and only commands that keep their id may be repeated.
+   */
+  async executeMany(envelopes: readonly CommandEnvelope[]): Promise<(CommandResult | Failed)[]> {
+    const byRun = new Map<string, Asked[]>();
+    envelopes.forEach((envelope, index) => {
+      const asked = byRun.get(envelope.runId);
+      if (asked) asked.push({ index, envelope });
+      else byRun.set(envelope.runId, [{ index, envelope }]);
+    });
+    const results: (CommandResult | Failed)[] = [];
+    await this.inTurn([...byRun.keys()], () => this.settle(byRun, results));
+    return results;
+  }
+
+  /** A run as the log has it now; null when there is none. */
+  factsOf(runId: string): Promise<RunFacts | null> {
+    return this.runs.read(runId);
+  }
+
+  private async settle(byRun: ReadonlyMap<string, readonly Asked[]>, results: (CommandResult | Failed)[]) {
+    let open = new Map([...byRun].map(([runId, asked]) => [runId, firstLook(asked)]));
+    for (let round = 1; open.size > 0; round++) {
+      if (round > MAX_ROUNDS) {
+        for (const runId of open.keys())
+          fail(byRun.get(runId)!, new RunContendedError(runId, MAX_ROUNDS), results);
+        return;
+      }
+      const planned: Planned[] = [];
+      for (const [runId, run] of await this.runs.load(open)) {
+        const asked = byRun.get(runId)!;
+        if (run instanceof Error) fail(asked, run, results);
+        else planned.push({ runId, asked, run, plan: this.plan(run, asked) });
+      }
+      const again = await this.write(planned, results);
+      open = new Map(again.map(({ runId, asked }) => [runId, secondLook(asked)]));
+    }
+  }
+
+  private plan(run: LoadedRun, asked: readonly Asked[]): RunPlan {
+    const envelopes = asked.map(({ envelope }) => envelope);
+    return planRun(run.known?.facts ?? null, run.history, envelopes, this.judge());
+  }
+
+  /** Answers the runs it can and returns those to look at again. */
+  private async write(planned: readonly Planned[], results: (CommandResult | Failed)[]): Promise<Planned[]> {
+    const again: Planned[] = [];
+    const writing: Planned[] = [];
+    for (const one of planned) {
+      if (one.plan.events.length > 0) writing.push(one);
+      // A refusal writes nothing that could conflict: only a fresh look tells that it is not for yesterday's facts.
+      else if (!one.run.fresh) again.push(one);
+      else answer(one, one.run.known?.position ?? START, results);
+    }
+    if (writing.length === 0) return again;
+    const written = await this.store.appendMany(writing.map(appendOf));
+    writing.forEach((one, index) => {
+      const result = written[index];
+      if (result?.kind !== 'appended') {
+        again.push(one);
+        return;
+      }
+      if (one.asked.some(({ envelope }) => envelope.mayBeRepeat)) {
+        // The store may have recognised a twin's events, whose content need not be ours to the last instant.
+        this.runs.forget(one.runId);
+      } else if (one.plan.facts) {
+        this.runs.remember(one.runId, { facts: one.plan.facts, position: result.position });
+      }
+      answer(one, result.position, results);
+    });
+    return again;
+  }
+
+  /** Runs `work` when no other work on any of the runs is under way, in the order of arrival. */
+  private async inTurn(runIds: readonly string[], work: () => Promise<void>): Promise<void> {
+    // Every place is taken in this one step, so no two callers can wait for each other.
+    const earlier = Promise.all(runIds.map((runId) => this.turns.get(runId) ?? Promise.resolve()));
+    const mine = earlier.then(work);
+    const turn = mine.catch(() => undefined);
+    for (const runId of runIds) this.turns.set(runId, turn);
+    try {
+      await mine;
+    } finally {
+      for (const runId of runIds) if (this.turns.get(runId) === turn) this.turns.delete(runId);
+    }
+  }
+}
+
+function firstLook(asked: readonly Asked[]): Freshness {
+  if (asked.some(({ envelope }) => envelope.mayBeRepeat)) return 'whole';
+  return asked[0]?.envelope.command.kind === 'queue' ? 'new' : 'cached';
+}
+
+function secondLook(asked: readonly Asked[]): Freshness {
+  return asked.some(({ envelope }) => envelope.mayBeRepeat) ? 'whole' : 'fresh';
+}
+
+function appendOf({ runId, run, plan }: Planned): Append {
+  const expectedRevision = run.known ? run.known.facts.version - 1 : 'no_stream';
+  return { streamId: streamOf(runId), expectedRevision, events: plan.events };
+}
+
+function answer({ asked, plan }: Planned, position: Position, results: (CommandResult | Failed)[]): void {
+  plan.answers.forEach((answerAt, nth) => (results[asked[nth]!.index] = answerAt(position)));
+}
+
+function fail(asked: readonly Asked[], error: Error, results: (CommandResult | Failed)[]): void {
+  for (const { index, envelope } of asked) results[index] = { kind: 'failed', runId: envelope.runId, error };
+}

@@ -1,0 +1,112 @@
+import { LRUCache } from 'lru-cache';
+import { evolve } from '../domain/run-facts';
+import type { RunContext, RunFacts } from '../domain/run-facts';
+import type { EventStore } from '../event-store/event-store';
+import { streamOf } from '../events/operation-run-events';
+import type { RecordedRunEvent, StoredEvent } from '../events/operation-run-events';
+import { parseEvent } from '../events/parse-event';
+import type { Position } from '../events/position';
+
+export interface KnownRun {
+  readonly facts: RunFacts;
+  /** Of the run's last event. */
+  readonly position: Position;
+}
+
+export interface LoadedRun {
+  /** Null: the log has no such run. */
+  readonly known: KnownRun | null;
+  /** The whole stream if it was asked for, else empty. */
+  readonly history: readonly RecordedRunEvent[];
+  /** Read just now. Otherwise only a successful append proves that nobody has written since. */
+  readonly fresh: boolean;
+}
+
+/** `cached`: the newest this process knows; `new`: presumed absent unless known; `fresh`: read on; `whole`: with history. */
+export type Freshness = 'cached' | 'new' | 'fresh' | 'whole';
+
+/** The facts of runs as the log has them, with those used of late kept in memory. */
+export class RunLoader {
+  private readonly cache: LRUCache<string, KnownRun>;
+
+  constructor(
+    private readonly store: Pick<EventStore, 'readStream' | 'readStreams'>,
+    cacheBytes: number,
+  ) {
+    this.cache = new LRUCache({
+      maxSize: cacheBytes,
+      sizeCalculation: ({ facts }) => approximateBytes(facts),
+    });
+  }
+
+  /** One entry per run asked for. A run whose stream cannot be read is an Error, and the others are none the worse. */
+  async load(wanted: ReadonlyMap<string, Freshness>): Promise<Map<string, LoadedRun | Error>> {
+    const loaded = new Map<string, LoadedRun | Error>();
+    const unread: string[] = [];
+    for (const [runId, freshness] of wanted) {
+      const known = this.cache.get(runId) ?? null;
+      if (freshness === 'cached' && known) loaded.set(runId, { known, history: [], fresh: false });
+      else if (freshness === 'new') loaded.set(runId, { known, history: [], fresh: false });
+      else unread.push(runId);
+    }
+    const [only] = unread;
+    if (only !== undefined && unread.length === 1) {
+      // The common case of one stale run: what came since is enough.
+      const known = wanted.get(only) === 'whole' ? null : (this.cache.get(only) ?? null);
+      const events = await this.store.readStream(streamOf(only), known?.facts.version ?? 0);
+      loaded.set(only, this.readOn(only, known, events));
+    } else if (unread.length > 1) {
+      const streams = await this.store.readStreams(unread.map(streamOf));
+      for (const runId of unread)
+        loaded.set(runId, this.readOn(runId, null, streams.get(streamOf(runId)) ?? []));
+    }
+    return loaded;
+  }
+
+  /** The run as the log has it now. Throws when its stream cannot be read. */
+  async read(runId: string): Promise<RunFacts | null> {
+    const loaded = (await this.load(new Map([[runId, 'fresh']]))).get(runId);
+    if (loaded instanceof Error) throw loaded;
+    return loaded?.known?.facts ?? null;
+  }
+
+  remember(runId: string, known: KnownRun): void {
+    this.cache.set(runId, known);
+  }
+
+  forget(runId: string): void {
+    this.cache.delete(runId);
+  }
+
+  private readOn(runId: string, from: KnownRun | null, stored: readonly StoredEvent[]): LoadedRun | Error {
+    try {
+      const events = stored.map((event) => parseEvent(event));
+      const last = events.at(-1);
+      if (!last) return { known: from, history: [], fresh: true };
+      let facts = from?.facts ?? null;
+      for (const event of events) facts = evolve(facts, event);
+      // At least one event has been folded, and a fold never ends at nothing.
+      const known = { facts: facts!, position: last.position };
+      this.remember(runId, known);
+      return { known, history: from ? [] : events, fresh: true };
+    } catch (error) {
+      this.forget(runId);
+      return error instanceof Error ? error : new Error(String(error));
+    }
+  }
+}
+
+/** A context never changes after it is queued, so it is measured once. */
+const contextBytes = new WeakMap<RunContext, number>();
+
+/** About what a run occupies, so that a few runs with everything at its limit cannot exhaust the memory. */
+function approximateBytes(facts: RunFacts): number {
+  const { context, timeline, failureSummary, lateReport } = facts;
+  let ofContext = contextBytes.get(context);
+  if (ofContext === undefined) {
+    ofContext = 2 * JSON.stringify(context).length;
+    contextBytes.set(context, ofContext);
+  }
+  const failures = failureSummary.length + (lateReport?.failureSummary.length ?? 0);
+  return 2_000 + ofContext + 300 * timeline.length + 800 * failures;
+}

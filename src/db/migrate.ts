@@ -1,0 +1,81 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Migrator, sql } from 'kysely';
+import type { Migration } from 'kysely';
+import type { Pool } from 'pg';
+import { kyselyOn } from './database';
+import { packageFolder } from './package-folder';
+
+const SCHEMA = 'opstruth';
+const TABLE = 'migration';
+const LOCK_TABLE = 'migration_lock';
+const FILE_NAME = /^\d{4}_[a-z0-9_]+\.sql$/;
+
+export class MigrationError extends Error {
+  override readonly name = 'MigrationError';
+}
+
+/** The package's own `/migrations`. */
+export function migrationsFolder(): string {
+  return join(packageFolder(), 'migrations');
+}
+
+/**
+ * Applies the SQL files that this database has not seen, in order of their numbers, all or none, under a lock: of
+ * several processes that start at once one migrates and the others wait. Returns the names applied; idempotent.
+ */
+export async function migrate(pool: Pool, folder = migrationsFolder()): Promise<string[]> {
+  const migrations = await readMigrations(folder);
+  const migrator = new Migrator({
+    db: kyselyOn<unknown>(pool),
+    provider: { getMigrations: () => Promise.resolve(migrations) },
+    migrationTableSchema: SCHEMA,
+    migrationTableName: TABLE,
+    migrationLockTableName: LOCK_TABLE,
+  });
+  const { error, results } = await migrator.migrateToLatest();
+  const failed = results?.find(({ status }) => status === 'Error');
+  if (error !== undefined) {
+    const what = failed ? `migration ${failed.migrationName} failed` : 'the database cannot be migrated';
+    throw new MigrationError(`${what}: ${error instanceof Error ? error.message : JSON.stringify(error)}`, {
+      cause: error,
+    });
+  }
+  return (results ?? []).map(({ migrationName }) => migrationName);
+}
+
+/** Whether every migration this build knows has been applied. A newer database is fine: migrations only add. */
+export async function schemaIsCurrent(pool: Pool, folder = migrationsFolder()): Promise<boolean> {
+  const known = Object.keys(await readMigrations(folder));
+  const { rows: tables } = await pool.query<{ there: boolean }>(
+    'select to_regclass($1) is not null as there',
+    [`${SCHEMA}.${TABLE}`],
+  );
+  if (!tables[0]?.there) return false;
+  const { rows } = await pool.query<{ name: string }>(`select name from ${SCHEMA}.${TABLE}`);
+  const applied = new Set(rows.map(({ name }) => name));
+  return known.every((name) => applied.has(name));
+}
+
+async function readMigrations(folder: string): Promise<Record<string, Migration>> {
+  const files = (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort();
+  const migrations: Record<string, Migration> = {};
+  let previous: string | undefined;
+  for (const file of files) {
+    if (!FILE_NAME.test(file)) {
+      throw new MigrationError(`${join(folder, file)}: migrations are named like 0001_what_it_adds.sql`);
+    }
+    if (file.slice(0, 4) === previous?.slice(0, 4)) {
+      throw new MigrationError(`${previous} and ${file} in ${folder} have the same number`);
+    }
+    previous = file;
+    const text = await readFile(join(folder, file), 'utf8');
+    migrations[file.slice(0, -'.sql'.length)] = {
+      // No parameters, so that the driver sends the file as it is, with all its statements.
+      up: async (db) => {
+        await sql.raw(text).execute(db);
+      },
+    };
+  }
+  return migrations;
+}

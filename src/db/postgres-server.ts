@@ -1,0 +1,169 @@
+import { spawn } from 'node:child_process';
+import { existsSync, realpathSync } from 'node:fs';
+import { chown, open, readFile, readlink, rename, stat } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { processIsAlive } from './file-lock';
+import { EmbeddedPostgresError } from './postgres-server-account';
+import type { ServerAccount } from './postgres-server-account';
+import type { Binaries } from './postgres-server-binaries';
+
+const START_TIMEOUT_SECONDS = 120;
+const STOP_TIMEOUT_SECONDS = 60;
+const START_ATTEMPTS = 10;
+const MAX_LOG_BYTES = 10 * 1024 * 1024;
+
+/** Makes a new cluster (UTF8, locale C, SCRAM) in an empty folder that `account` owns. */
+export async function initCluster(
+  binaries: Binaries,
+  dataDir: string,
+  login: { readonly user: string; readonly passwordFile: string },
+  account: ServerAccount,
+  durable: boolean,
+): Promise<void> {
+  const args = [
+    `--pgdata=${dataDir}`,
+    `--username=${login.user}`,
+    `--pwfile=${login.passwordFile}`,
+    '--auth=scram-sha-256',
+    '--encoding=UTF8',
+    '--locale=C',
+    '--no-instructions',
+    ...(durable ? [] : ['--no-sync']),
+  ];
+  const { code, output } = await run(binaries.initdb, args, dirname(dataDir), account);
+  if (code !== 0) {
+    throw new EmbeddedPostgresError(`initdb failed (exit ${code}) in ${dataDir}:\n${output.trim()}`);
+  }
+}
+
+/** Starts the server of `dataDir` as a daemon on a free loopback port; resolves with the port once it answers. */
+export async function startServer(
+  binaries: Binaries,
+  dataDir: string,
+  logFile: string,
+  account: ServerAccount,
+  durable: boolean,
+): Promise<number> {
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    const logFrom = await prepareLog(logFile, account);
+    const settings = Object.entries({ ...serverSettings(durable), port: String(port) });
+    const args = [
+      'start',
+      '--silent',
+      '--wait',
+      `--timeout=${START_TIMEOUT_SECONDS}`,
+      `--pgdata=${dataDir}`,
+      `--log=${logFile}`,
+      `--options=${settings.map(([name, value]) => `-c ${name}=${value}`).join(' ')}`,
+    ];
+    const { code, output } = await run(binaries.pgCtl, args, dirname(dataDir), account);
+    if (code === 0) return port;
+    const log = (await readFile(logFile, 'utf8')).slice(logFrom);
+    // The port was taken between looking and binding; or the last backends of a killed server are still leaving.
+    const passing = /could not bind|pre-existing shared memory block/.test(log);
+    if (!passing || attempt === START_ATTEMPTS) {
+      throw new EmbeddedPostgresError(
+        `the embedded PostgreSQL of ${dataDir} did not start (exit ${code}); ${logFile} says:\n${(log || output).trim().slice(-2000)}`,
+      );
+    }
+    await sleep(500);
+  }
+}
+
+/** Ends the server of `dataDir`: sessions are cut, a checkpoint is written. */
+export async function stopServer(binaries: Binaries, dataDir: string, account: ServerAccount): Promise<void> {
+  const args = ['stop', '--silent', '--wait', '--mode=fast', `--timeout=${STOP_TIMEOUT_SECONDS}`];
+  const { code, output } = await run(
+    binaries.pgCtl,
+    [...args, `--pgdata=${dataDir}`],
+    dirname(dataDir),
+    account,
+  );
+  if (code !== 0 && existsSync(join(dataDir, 'postmaster.pid'))) {
+    throw new EmbeddedPostgresError(
+      `the embedded PostgreSQL of ${dataDir} did not stop: ${output.trim() || `exit ${code}`}`,
+    );
+  }
+}
+
+/** Whether `pid` is a server on `dataDir`. In doubt it is: starting a second one on the same files would destroy them. */
+export async function runsOn(pid: number, dataDir: string): Promise<boolean> {
+  if (!(pid > 0) || !processIsAlive(pid)) return false;
+  // A server's working folder is its data folder. Where that cannot be read (no /proc), the pid is all there is.
+  const folder = await readlink(`/proc/${pid}/cwd`).catch(() => undefined);
+  return folder === undefined || folder === realpathSync(dataDir);
+}
+
+function serverSettings(durable: boolean): Record<string, string> {
+  return {
+    listen_addresses: '127.0.0.1',
+    unix_socket_directories: '',
+    max_connections: '100',
+    shared_buffers: '128MB',
+    max_wal_size: '2GB',
+    checkpoint_timeout: '15min',
+    wal_compression: 'on',
+    random_page_cost: '1.1',
+    jit: 'off',
+    timezone: 'UTC',
+    log_timezone: 'UTC',
+    fsync: durable ? 'on' : 'off',
+    synchronous_commit: durable ? 'on' : 'off',
+    full_page_writes: durable ? 'on' : 'off',
+  };
+}
+
+/** The log file, writable by the server and not growing for ever. Resolves with the length it has now. */
+async function prepareLog(logFile: string, account: ServerAccount): Promise<number> {
+  const before = await stat(logFile).catch(() => undefined);
+  if (before && before.size > MAX_LOG_BYTES) await rename(logFile, `${logFile}.1`);
+  const file = await open(logFile, 'a', 0o600);
+  try {
+    if (account) await chown(logFile, account.uid, account.gid);
+    return (await file.stat()).size;
+  } finally {
+    await file.close();
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((found, failed) => {
+    const probe = createServer();
+    probe.once('error', failed);
+    probe.listen(0, '127.0.0.1', () => {
+      const address = probe.address();
+      probe.close(() => {
+        if (address && typeof address === 'object') found(address.port);
+        else failed(new Error('no free loopback port'));
+      });
+    });
+  });
+}
+
+function run(
+  command: string,
+  args: readonly string[],
+  cwd: string,
+  account: ServerAccount,
+): Promise<{ code: number | null; output: string }> {
+  return new Promise((done, failed) => {
+    const child = spawn(command, args, { cwd, env: plainEnvironment(), ...account, stdio: 'pipe' });
+    let output = '';
+    const collect = (chunk: Buffer) => (output += chunk.toString('utf8'));
+    child.stdin.end();
+    child.stdout.on('data', collect);
+    child.stderr.on('data', collect);
+    child.once('error', failed);
+    child.once('close', (code) => done({ code, output }));
+  });
+}
+
+/** Not ours: its secrets do not belong in the server's environment, and PG* variables would redirect it. */
+function plainEnvironment(): NodeJS.ProcessEnv {
+  const kept = ['PATH', 'HOME', 'SystemRoot', 'TEMP', 'TMP', 'TMPDIR'];
+  const entries = kept.flatMap((name) => (process.env[name] ? [[name, process.env[name]]] : []));
+  return { ...(Object.fromEntries(entries) as Record<string, string>), LC_ALL: 'C' };
+}

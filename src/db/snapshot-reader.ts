@@ -1,0 +1,166 @@
+import type { Expression, Kysely, RawBuilder, SqlBool } from 'kysely';
+import { sql } from 'kysely';
+import type { Position } from '../events/position';
+import { findGeneration, findLiveGeneration } from './snapshot-generation';
+import type { ReadGeneration } from './snapshot-generation';
+
+/** Named queries on the tables of one generation; their names become the answer's. */
+export type SnapshotQueries = Readonly<Record<string, Expression<unknown>>>;
+
+/** The rows of each query, as JSON has them: instants are texts, counts are numbers. */
+export type SnapshotRows<Queries extends SnapshotQueries> = {
+  readonly [Name in keyof Queries]: Queries[Name] extends Expression<infer Row> ? Row[] : never;
+};
+
+export interface SnapshotMeta {
+  readonly generation: number;
+  readonly classifierVersion: number;
+  readonly policyVersion: number;
+  /** `commit.prepare`: how far the rows have come, as far as `visible` goes. */
+  readonly position: string;
+}
+
+export interface SnapshotRequest {
+  /** Null: the live generation, whichever that is when the query runs. */
+  readonly generation: number | null;
+  /**
+   * Which workspaces and tenants may be told of, as a condition on `workspace_id` and `tenant_id`; null for all. It
+   * decides on `position` only: the queries narrow their rows themselves.
+   */
+  readonly visible: Expression<SqlBool> | null;
+  /** The rows must have come at least this far; waited for, within bounds. */
+  readonly minPosition: Position | null;
+  readonly signal?: AbortSignal;
+}
+
+/** Everything but `rows` is an answer of nothing: the generation is not there, or not there yet. */
+export type Snapshot<Queries extends SnapshotQueries> =
+  | { readonly kind: 'rows'; readonly meta: SnapshotMeta; readonly rows: SnapshotRows<Queries> }
+  | { readonly kind: 'no_live_generation' }
+  /** Unknown, retired or failed. */
+  | { readonly kind: 'no_such_generation' }
+  /** `minPosition` was waited for in vain. */
+  | { readonly kind: 'behind'; readonly meta: SnapshotMeta };
+
+export interface SnapshotReaderOptions {
+  /** Ends early when the projector may have moved on; without it the reader polls. */
+  readonly wakeUp?: {
+    /** Taken before a look and given to `wait`, so that a wake-up in between is not lost. */
+    mark(): number;
+    wait(signal: AbortSignal, timeoutMs: number, since: number): Promise<void>;
+  };
+  /** How long `minPosition` is waited for. (Default: 5000) */
+  readonly maxWaitMs?: number;
+  /** The longest pause between two looks while waiting. (Default: 50 by polling, 500 with a wake-up) */
+  readonly pollMs?: number;
+}
+
+/** A live generation may be replaced while a query is on its way; more often than this it is not by chance. */
+const MAX_SWITCHES = 5;
+
+/**
+ * Answers all queries of one response in one SQL statement: one snapshot, one round trip, one generation whole. A
+ * query that meets a switch of generations is asked again of the new one.
+ */
+export class SnapshotReader {
+  private live: ReadGeneration | null = null;
+
+  constructor(
+    private readonly db: Kysely<unknown>,
+    private readonly options: SnapshotReaderOptions = {},
+  ) {}
+
+  /** `queriesOn` gets a `db` bound to the generation's schema, and is called again when that one has gone. */
+  async read<Tables, Queries extends SnapshotQueries>(
+    request: SnapshotRequest,
+    queriesOn: (db: Kysely<Tables>) => Queries,
+  ): Promise<Snapshot<Queries>> {
+    const deadline = Date.now() + (this.options.maxWaitMs ?? 5_000);
+    for (let switches = 0; switches <= MAX_SWITCHES;) {
+      const generation = await this.generationOf(request.generation);
+      if (!generation)
+        return { kind: request.generation === null ? 'no_live_generation' : 'no_such_generation' };
+      const since = this.options.wakeUp?.mark() ?? 0;
+      const found = await this.attempt(generation, request, queriesOn);
+      if (!found) {
+        this.live = null;
+        switches += 1;
+        continue;
+      }
+      const leftMs = deadline - Date.now();
+      if (found.kind !== 'behind' || leftMs <= 0) return found;
+      await this.pause(leftMs, since, request.signal);
+    }
+    throw new Error(`the live generation changed ${MAX_SWITCHES} times during one read`);
+  }
+
+  private async generationOf(id: number | null): Promise<ReadGeneration | null> {
+    if (id !== null) return findGeneration(this.db, id);
+    return (this.live ??= await findLiveGeneration(this.db));
+  }
+
+  /** Null: the generation is no longer what it was. */
+  private async attempt<Tables, Queries extends SnapshotQueries>(
+    generation: ReadGeneration,
+    { generation: explicit, visible, minPosition }: SnapshotRequest,
+    queriesOn: (db: Kysely<Tables>) => Queries,
+  ): Promise<Extract<Snapshot<Queries>, { kind: 'rows' | 'behind' }> | null> {
+    // The caller names the tables it reads; that every generation has them is what makes a surface.
+    const db = this.db.withSchema(generation.schema) as unknown as Kysely<Tables>;
+    const queries = Object.entries(queriesOn(db));
+    const reached = hasReached(minPosition);
+    // PostgreSQL evaluates a subquery only where it is needed: not in a generation that has gone, nor too early.
+    const answers = queries.map(
+      ([, query], index) =>
+        sql`case when ${reached} then (select coalesce(json_agg(q), '[]'::json) from (${query}) q) end as ${sql.ref(`q${index}`)}`,
+    );
+    const state = explicit === null ? sql`g.state = 'live'` : sql`g.state not in ('retired', 'failed')`;
+    const statement = sql<Record<string, unknown> & { position: string; reached: boolean }>`
+      select ${positionIn(generation.schema, visible)} as position, ${sql.join([sql`${reached} as reached`, ...answers])}
+      from opstruth.generations g where g.id = ${generation.id} and ${state}`;
+    const { rows } = await statement.execute(this.db).catch((error: unknown) => {
+      if (isSchemaGone(error)) return { rows: [] };
+      throw error;
+    });
+    const row = rows[0];
+    if (!row) return null;
+    const { id, classifierVersion, policyVersion } = generation;
+    const meta = { generation: id, classifierVersion, policyVersion, position: row.position };
+    if (!row.reached) return { kind: 'behind', meta };
+    // One column per query, in the order of `queries`, each the JSON of that query's own rows.
+    const answered = Object.fromEntries(queries.map(([name], index) => [name, row[`q${index}`]]));
+    return { kind: 'rows', meta, rows: answered as SnapshotRows<Queries> };
+  }
+
+  private async pause(leftMs: number, since: number, signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    const { wakeUp, pollMs } = this.options;
+    const pauseMs = Math.min(leftMs, pollMs ?? (wakeUp ? 500 : 50));
+    if (wakeUp) await wakeUp.wait(signal ?? new AbortController().signal, pauseMs, since);
+    else await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    signal?.throwIfAborted();
+  }
+}
+
+function hasReached(minPosition: Position | null): RawBuilder<boolean> {
+  if (!minPosition) return sql<boolean>`true`;
+  const { commit, prepare } = minPosition;
+  return sql<boolean>`(g.checkpoint_commit, g.checkpoint_prepare) >= (${String(commit)}::numeric, ${String(prepare)}::numeric)`;
+}
+
+/** Whoever sees everything learns the checkpoint; others the newest event they may see, so that no other shows. */
+function positionIn(schema: string, visible: Expression<SqlBool> | null): RawBuilder<string> {
+  if (!visible) return sql<string>`g.checkpoint_commit || '.' || g.checkpoint_prepare`;
+  return sql<string>`coalesce((select commit || '.' || prepare from ${sql.table(`${schema}.scope_positions`)}
+    where ${visible} order by commit desc, prepare desc limit 1), '0.0')`;
+}
+
+/** A generation's schema is dropped when it is retired: before the statement arrives, or while it waits for a lock. */
+function isSchemaGone(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  return (
+    error.code === '42P01' ||
+    error.code === '3F000' ||
+    (error.code === 'XX000' && error.message.includes('could not open relation'))
+  );
+}

@@ -1,0 +1,52 @@
+import type { NewEvent } from '../events/operation-run-events';
+import { EventTooLargeError, MAX_EVENT_BYTES } from './event-store';
+import type { Append } from './event-store';
+
+/** An append that no store can hold: a mistake of the caller's, found before anything is sent. */
+export class UnstorableEventError extends Error {
+  override readonly name = 'UnstorableEventError';
+}
+
+export interface EncodedEvent {
+  readonly eventId: string;
+  readonly type: string;
+  /** JSON texts. */
+  readonly data: string;
+  readonly metadata: string;
+}
+
+/** An escaped U+0000, and not an escaped backslash followed by the letters `u0000`. */
+const ESCAPED_NUL = /(?<!\\)(?:\\\\)*\\u0000/;
+
+/**
+ * The events of an append as JSON texts, or an error naming stream and type. Both stores refuse the same events, so
+ * that a log can move between them. Throws EventTooLargeError and UnstorableEventError.
+ */
+export function encodeEvents(append: Append): EncodedEvent[] {
+  if (append.events.length === 0) throw new UnstorableEventError(`append of no events to ${append.streamId}`);
+  if (append.streamId.includes('\0'))
+    throw new UnstorableEventError(`a stream id must not contain U+0000: ${JSON.stringify(append.streamId)}`);
+  return append.events.map((event) => encode(append.streamId, event));
+}
+
+function encode(streamId: string, event: NewEvent): EncodedEvent {
+  const place = `${event.type} event ${event.eventId} for stream ${streamId}`;
+  // Typed as always a string, yet undefined for undefined and for functions.
+  const data = JSON.stringify(event.data) as string | undefined;
+  const metadata = JSON.stringify(event.metadata) as string | undefined;
+  if (data === undefined || metadata === undefined)
+    throw new UnstorableEventError(`data or metadata is not JSON: ${place}`);
+  const bytes = Buffer.byteLength(data) + Buffer.byteLength(metadata);
+  if (bytes > MAX_EVENT_BYTES)
+    throw new EventTooLargeError(
+      `${place} is ${bytes} bytes of JSON, more than the limit of ${MAX_EVENT_BYTES}; keep bulk outside the log and refer to it`,
+    );
+  // json columns would take it, but no text or jsonb made of it later.
+  if (hasNul(data) || hasNul(metadata) || event.type.includes('\0'))
+    throw new UnstorableEventError(`U+0000 cannot be stored, remove it before appending: ${place}`);
+  return { eventId: event.eventId, type: event.type, data, metadata };
+}
+
+function hasNul(json: string): boolean {
+  return json.includes('\\u0000') && ESCAPED_NUL.test(json);
+}

@@ -1,0 +1,66 @@
+import type { NewEvent, StoredEvent } from '../events/operation-run-events';
+import type { Position } from '../events/position';
+
+/** The revision a stream must have for an append to happen: that of its last event, or `no_stream`. */
+export type ExpectedRevision = number | 'no_stream';
+
+export interface Append {
+  readonly streamId: string;
+  readonly expectedRevision: ExpectedRevision;
+  /** At least one event; each at most `MAX_EVENT_BYTES` as JSON. */
+  readonly events: readonly NewEvent[];
+}
+
+/**
+ * `appended` also answers an identical retry: the same event ids at the same revisions are found in place.
+ * `conflict` says where the stream really is; nothing of that append was written.
+ */
+export type AppendResult =
+  | { readonly kind: 'appended'; readonly revision: number; readonly position: Position }
+  | { readonly kind: 'conflict'; readonly actualRevision: ExpectedRevision };
+
+/** Data and metadata of one event, as JSON: below EventStoreDB's limit, so that a log can move between stores. */
+export const MAX_EVENT_BYTES = 256 * 1024;
+
+/** Narrows a read to event types. An empty or absent list means every run event. */
+export interface EventFilter {
+  readonly types?: readonly string[];
+}
+
+export class EventTooLargeError extends Error {
+  override readonly name = 'EventTooLargeError';
+}
+
+/**
+ * The log behind the write side: streams with revisions, one total order with positions. Both adapters pass
+ * `test/contract/event-store.contract.ts`.
+ */
+export interface EventStore {
+  append(append: Append): Promise<AppendResult>;
+  /**
+   * Many appends at once, each with its own result, in the order given. Appends to one stream must be merged by the
+   * caller: a stream may appear only once.
+   */
+  appendMany(appends: readonly Append[]): Promise<AppendResult[]>;
+  /** A stream's events from a revision on, in order; empty when there is no such stream. */
+  readStream(streamId: string, fromRevision?: number): Promise<StoredEvent[]>;
+  /** Several streams at once, whole, each in order; streams that do not exist are absent from the map. */
+  readStreams(streamIds: readonly string[]): Promise<Map<string, StoredEvent[]>>;
+  /** Events strictly after `from` in log order, at most `limit`; never crosses an event that may still commit. */
+  readAll(from: Position, limit: number, filter?: EventFilter): Promise<StoredEvent[]>;
+  /**
+   * Batches strictly after `from`, for ever: what is there, then what comes, until `signal` aborts. One batch in
+   * flight: the next is read (ahead) only as the consumer takes this one.
+   */
+  subscribe(
+    from: Position,
+    options: { readonly batchSize: number; readonly filter?: EventFilter; readonly signal: AbortSignal },
+  ): AsyncIterable<StoredEvent[]>;
+  /** How many readable events lie strictly after `from` (counted up to `limit`), and when the first of them was written. */
+  pending(from: Position, limit: number): Promise<{ events: number; oldestRecordedAt: string | null }>;
+  /** The last position a reader can have reached now, START when the log is empty. */
+  tail(): Promise<Position>;
+  /** A name that stays with this log for life, so that a checkpoint is never used on another one. */
+  identity(): Promise<string>;
+  close(): Promise<void>;
+}

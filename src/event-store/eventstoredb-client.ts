@@ -1,0 +1,93 @@
+import { readFileSync } from 'node:fs';
+import { EventStoreDBClient } from '@eventstore/db-client';
+import type {
+  ChannelCredentialOptions,
+  DNSClusterOptions,
+  GossipClusterOptions,
+  NodePreference,
+  SingleNodeOptions,
+} from '@eventstore/db-client';
+import { StreamsClient, StreamsService } from '@eventstore/db-client/generated/streams_grpc_pb';
+import { createBatchAppends } from './eventstoredb-batch-appends';
+import type { BatchAppends } from './eventstoredb-batch-appends';
+import type { ConnectionSettings } from './eventstoredb-connection-string';
+import { within } from './eventstoredb-errors';
+
+const END_WITHIN_MS = 1_000;
+
+/**
+ * The client with what it lacks for a long life: batched appends of its own, an end that closes its connection, and
+ * no unhandled rejection when a cluster's discovery gives up.
+ */
+export class LogClient extends EventStoreDBClient {
+  private readonly openChannels = new Set<{ close(): void }>();
+  private ended = false;
+  private batches: Promise<BatchAppends> | undefined;
+
+  constructor(settings: ConnectionSettings, nodePreference: NodePreference) {
+    // The constructor takes each of the three forms; its overloads do not say so of their union.
+    super(
+      target(settings, nodePreference) as SingleNodeOptions,
+      channelCredentials(settings),
+      settings.credentials,
+    );
+    const { handleError, getChannel } = this;
+    // The client calls it without waiting, and it rejects when a new channel is being sought in vain.
+    this.handleError = (client, error) => handleError(client, error).catch(() => undefined);
+    this.getChannel = async () => {
+      const channel = await getChannel();
+      if (this.ended) channel.close();
+      else this.openChannels.add(channel);
+      return channel;
+    };
+  }
+
+  /** Undefined when the server does not know batched appends, or does not say what it knows. */
+  async batchAppends(): Promise<BatchAppends | undefined> {
+    if (!(await this.supports(StreamsService.batchAppend))) return undefined;
+    this.batches ??= this.openBatchAppends();
+    return this.batches;
+  }
+
+  private async openBatchAppends(): Promise<BatchAppends> {
+    try {
+      const open = this.GRPCStreamCreator(StreamsClient, 'batchAppend', (client) =>
+        client.batchAppend(...this.callArguments({}, { deadline: Infinity })),
+      );
+      return createBatchAppends(await open(), () => (this.batches = undefined));
+    } catch (error) {
+      this.batches = undefined;
+      throw error;
+    }
+  }
+
+  /** Ends every call and the connection; `dispose` alone leaves the connection open. */
+  async end(): Promise<void> {
+    this.ended = true;
+    // It waits for each call to say that it has ended, which a call that has failed early never does.
+    await within(END_WITHIN_MS, 'end of calls', this.dispose()).catch(() => undefined);
+    for (const channel of this.openChannels) channel.close();
+    this.openChannels.clear();
+  }
+}
+
+function target(
+  { hosts, discover, client }: ConnectionSettings,
+  nodePreference: NodePreference,
+): SingleNodeOptions | DNSClusterOptions | GossipClusterOptions {
+  const [first] = hosts;
+  if (!discover) return { ...client, endpoint: first! };
+  return hosts.length > 1
+    ? { ...client, nodePreference, endpoints: [...hosts] }
+    : { ...client, nodePreference, discover: first! };
+}
+
+function channelCredentials(settings: ConnectionSettings): ChannelCredentialOptions {
+  const { tls, tlsCaFile, userCertFile, userKeyFile } = settings;
+  if (!tls) return { insecure: true };
+  return {
+    ...(tlsCaFile !== undefined && { rootCertificate: readFileSync(tlsCaFile) }),
+    ...(userCertFile !== undefined && { userCertFile: readFileSync(userCertFile) }),
+    ...(userKeyFile !== undefined && { userKeyFile: readFileSync(userKeyFile) }),
+  };
+}

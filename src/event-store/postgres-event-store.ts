@@ -1,0 +1,64 @@
+import type { Pool } from 'pg';
+import type { EventStore } from './event-store';
+import { appendEvents } from './postgres-append';
+import {
+  hasMore,
+  readAll,
+  readIdentity,
+  readPending,
+  readStream,
+  readStreams,
+  readTail,
+} from './postgres-reads';
+import { follow } from './subscription';
+import { createWakeUp } from './wake-up';
+
+/** Notified by a trigger at each insert into opstruth.events. */
+const EVENTS_CHANNEL = 'opstruth_events';
+
+export interface PostgresEventStoreOptions {
+  /** Its owner ends it, after the store has been closed. */
+  readonly pool: Pool;
+  /** The longest a subscription goes without a look when no notification arrives. (Default: 1000) */
+  readonly pollMs?: number;
+  /** Told of what the store survives: a broken LISTEN connection, a failed read that nobody waits for. */
+  readonly onError: (error: Error) => void;
+}
+
+/**
+ * The log in `opstruth.events`. Appends and reads throw what PostgreSQL throws; an append is safe to repeat after any
+ * of it. A subscription throws when a read fails and ends when its signal aborts or the store is closed.
+ */
+export function createPostgresEventStore({ pool, pollMs, onError }: PostgresEventStoreOptions): EventStore {
+  const closing = new AbortController();
+  const wakeUp = createWakeUp({
+    pool,
+    channel: EVENTS_CHANNEL,
+    onError,
+    ...(pollMs !== undefined && { pollMs }),
+  });
+
+  return {
+    append: async (append) => (await appendEvents(pool, [append]))[0]!,
+    appendMany: (appends) => appendEvents(pool, appends),
+    readStream: (streamId, fromRevision = 0) => readStream(pool, streamId, fromRevision),
+    readStreams: (streamIds) => readStreams(pool, streamIds),
+    readAll: (from, limit, filter) => readAll(pool, from, limit, filter),
+    subscribe: (from, { batchSize, filter, signal }) =>
+      follow(
+        {
+          read: (after, limit) => readAll(pool, after, limit, filter),
+          hasMore: (after) => hasMore(pool, after),
+          ...(filter?.types?.length && { tail: () => readTail(pool) }),
+        },
+        { from, batchSize, signal: AbortSignal.any([signal, closing.signal]), wakeUp, onError },
+      ),
+    pending: (from, limit) => readPending(pool, from, limit),
+    tail: () => readTail(pool),
+    identity: () => readIdentity(pool),
+    close: async () => {
+      closing.abort();
+      await wakeUp.close();
+    },
+  };
+}

@@ -1,0 +1,162 @@
+import type { CustomTypesConfig, Pool, QueryArrayConfig } from 'pg';
+import type { Instant } from '../events/instant';
+import type { StoredEvent } from '../events/operation-run-events';
+import { START } from '../events/position';
+import type { Position } from '../events/position';
+import type { EventFilter } from './event-store';
+
+/** Everything with a smaller transaction id has been committed or rolled back: nothing can appear there any more. */
+const HORIZON = 'pg_snapshot_xmin(pg_current_snapshot())';
+
+/** The row-wise comparison is what lets the primary key start its scan at the position ($1, $2). */
+const AFTER = '(commit_xid, position) > ($1::text::xid8, $2::bigint)';
+const READABLE_AFTER = `${AFTER} and commit_xid < ${HORIZON}`;
+
+const RECORDED_AT = `to_char(recorded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`;
+
+const COLUMNS = `stream_id, revision, commit_xid, position, event_id, type, data, metadata, ${RECORDED_AT}`;
+
+type Row = readonly [
+  streamId: string,
+  revision: string,
+  commit: string,
+  prepare: string,
+  eventId: string,
+  type: string,
+  data: string,
+  metadata: string,
+  recordedAt: string,
+];
+
+/** Events after `from` in log order, at most `limit`, below the horizon. */
+export async function readAll(
+  pool: Pool,
+  from: Position,
+  limit: number,
+  filter: EventFilter = {},
+): Promise<StoredEvent[]> {
+  const types = filter.types ?? [];
+  return readEvents(
+    pool,
+    `select ${COLUMNS} from opstruth.events
+     where ${READABLE_AFTER}
+       ${types.length > 0 ? 'and type = any ($4::text[])' : ''}
+     order by commit_xid, position
+     limit $3`,
+    [String(from.commit), String(from.prepare), limit, ...(types.length > 0 ? [types] : [])],
+  );
+}
+
+export async function readStream(pool: Pool, streamId: string, fromRevision: number): Promise<StoredEvent[]> {
+  return readEvents(
+    pool,
+    `select ${COLUMNS} from opstruth.events where stream_id = $1 and revision >= $2 order by revision`,
+    [streamId, fromRevision],
+  );
+}
+
+export async function readStreams(
+  pool: Pool,
+  streamIds: readonly string[],
+): Promise<Map<string, StoredEvent[]>> {
+  const streams = new Map<string, StoredEvent[]>();
+  if (streamIds.length === 0) return streams;
+  const events = await readEvents(
+    pool,
+    `select ${COLUMNS} from opstruth.events where stream_id = any ($1::text[]) order by revision`,
+    [streamIds],
+  );
+  for (const event of events) {
+    const stream = streams.get(event.streamId);
+    if (stream) stream.push(event);
+    else streams.set(event.streamId, [event]);
+  }
+  return streams;
+}
+
+/** The last position below the horizon. */
+export async function readTail(pool: Pool): Promise<Position> {
+  const { rows } = await pool.query<{ commit: string; prepare: string }>(
+    `select commit_xid::text as commit, position::text as prepare from opstruth.events
+     where commit_xid < ${HORIZON} order by commit_xid desc, position desc limit 1`,
+  );
+  const [last] = rows;
+  return last ? { commit: BigInt(last.commit), prepare: BigInt(last.prepare) } : START;
+}
+
+/** How many events lie after `from` below the horizon, counted up to `limit`, and when the first was recorded. */
+export async function readPending(
+  pool: Pool,
+  from: Position,
+  limit: number,
+): Promise<{ events: number; oldestRecordedAt: Instant | null }> {
+  const { rows } = await pool.query<{ events: number; oldest: string | null }>(
+    `select
+       (select count(*)::int from (select from opstruth.events where ${READABLE_AFTER} limit $3) waiting) as events,
+       (select ${RECORDED_AT} from opstruth.events where ${READABLE_AFTER}
+        order by commit_xid, position limit 1) as oldest`,
+    [String(from.commit), String(from.prepare), limit],
+  );
+  const { events, oldest } = rows[0]!;
+  return { events, oldestRecordedAt: oldest === null ? null : withoutEmptyMicros(oldest) };
+}
+
+/** Whether anything committed lies after `from`, below the horizon or not yet. */
+export async function hasMore(pool: Pool, from: Position): Promise<boolean> {
+  const { rows } = await pool.query<{ more: boolean }>(
+    `select exists (select from opstruth.events where ${AFTER}) as more`,
+    [String(from.commit), String(from.prepare)],
+  );
+  return rows[0]!.more;
+}
+
+/**
+ * The log's name, made at its first use. Throws when the log was restored into a server whose transaction ids are
+ * behind the log's own: new events would sort before old ones and no reader would ever see them.
+ */
+export async function readIdentity(pool: Pool): Promise<string> {
+  const { rows } = await pool.query<{ identity: string | null; ahead: string | null }>(
+    `select
+       (select identity::text from opstruth.event_log) as identity,
+       (select commit_xid::text from opstruth.events where commit_xid >= pg_snapshot_xmax(pg_current_snapshot())
+        order by commit_xid desc limit 1) as ahead`,
+  );
+  const { identity, ahead } = rows[0]!;
+  if (ahead !== null)
+    throw new Error(
+      `the event log ends at transaction ${ahead}, which this server has not reached: it was restored from a dump of ` +
+        'another server. Restore a physical backup, or advance this server past it with pg_resetwal',
+    );
+  if (identity !== null) return identity;
+  await pool.query('insert into opstruth.event_log default values on conflict do nothing');
+  return readIdentity(pool);
+}
+
+/** Parsing by type costs more than it brings: two columns are JSON, two are bigint, the rest is text. */
+const AS_TEXT: CustomTypesConfig = { getTypeParser: () => (value: unknown) => value };
+
+async function readEvents(pool: Pool, text: string, values: unknown[]): Promise<StoredEvent[]> {
+  const query: QueryArrayConfig = { text, values, rowMode: 'array', types: AS_TEXT };
+  const { rows } = await pool.query<string[]>(query);
+  // The columns are those of COLUMNS, all NOT NULL and left as text.
+  return (rows as unknown as Row[]).map(storedEvent);
+}
+
+function storedEvent(row: Row): StoredEvent {
+  const [streamId, revision, commit, prepare, eventId, type, data, metadata, recordedAt] = row;
+  return {
+    streamId,
+    revision: Number(revision),
+    position: { commit: BigInt(commit), prepare: BigInt(prepare) },
+    eventId,
+    type,
+    data: JSON.parse(data) as unknown,
+    metadata: JSON.parse(metadata) as unknown,
+    recordedAt: withoutEmptyMicros(recordedAt),
+  };
+}
+
+/** The canonical text of an instant that was printed with six digits. */
+function withoutEmptyMicros(text: string): Instant {
+  return text.endsWith('000Z') ? `${text.slice(0, -4)}Z` : text;
+}

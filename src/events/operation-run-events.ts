@@ -1,0 +1,175 @@
+import { z } from 'zod';
+import { canonicalInstant, micros } from './instant';
+import type { Position } from './position';
+
+/** The life cycle's words. Every schema, column and filter takes them from here. */
+export const STATUSES = ['queued', 'running', 'completed'] as const;
+export const TERMINAL_OUTCOMES = [
+  'succeeded',
+  'partially_succeeded',
+  'failed',
+  'blocked',
+  'cancelled',
+] as const;
+export const OUTCOMES = ['pending', ...TERMINAL_OUTCOMES] as const;
+export const STALE_KINDS = ['stale_queued', 'stale_running'] as const;
+export const PLANES = ['admin', 'system'] as const;
+
+export type Status = (typeof STATUSES)[number];
+export type TerminalOutcome = (typeof TERMINAL_OUTCOMES)[number];
+export type Outcome = (typeof OUTCOMES)[number];
+export type StaleKind = (typeof STALE_KINDS)[number];
+
+export const instantSchema = z
+  .string()
+  .refine(isInstant, 'must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z')
+  .transform(canonicalInstant);
+
+function isInstant(text: string): boolean {
+  try {
+    micros(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Ids come from other systems (hashes with `/` and `=` among them); only control characters and sheer length are refused. */
+export const idSchema = z
+  .string()
+  .min(1)
+  .max(200)
+  // eslint-disable-next-line no-control-regex
+  .regex(/^[^\u0000-\u001f\u007f]+$/, 'must not contain control characters');
+
+export const summaryCountsSchema = z
+  .record(z.string().min(1).max(64), z.number().finite())
+  .refine((counts) => Object.keys(counts).length <= 50, 'at most 50 counts');
+
+export const failureSchema = z.object({
+  code: z.string().min(1).max(100),
+  message: z.string().max(1000),
+  count: z.number().int().min(1),
+});
+export const failureSummarySchema = z.array(failureSchema).max(20);
+
+export type SummaryCounts = z.infer<typeof summaryCountsSchema>;
+export type Failure = z.infer<typeof failureSchema>;
+
+const occurredAt = z.string();
+
+/** Why and how a run came to be failed without its worker's word. Append-only: nothing later changes these fields. */
+export const staleEvidenceSchema = z.object({
+  firstStaleAt: z.string().nullable(),
+  staleKind: z.enum(STALE_KINDS),
+  thresholdSeconds: z.number(),
+  lastHeartbeatAt: z.string().nullable(),
+  priorStatus: z.enum(['queued', 'running']),
+  reconciledAt: z.string(),
+  reconciledBy: z.string(),
+  reasonCode: z.string(),
+  reason: z.string(),
+  policyVersion: z.number().int(),
+});
+export type StaleEvidence = z.infer<typeof staleEvidenceSchema>;
+
+export const lateReportSchema = z.object({
+  kind: z.enum(['started', 'progressed', 'completed']),
+  outcome: z.enum(TERMINAL_OUTCOMES).nullable(),
+  summaryCounts: summaryCountsSchema.nullable(),
+  failureSummary: failureSummarySchema,
+});
+
+/**
+ * One schema per event, the payload's newest shape. `occurredAt` is the source's time in canonical form.
+ * Payloads of an older shape are lifted by `upcast` before they are parsed.
+ */
+export const runEventSchemas = {
+  OperationRunQueued: z.object({
+    occurredAt,
+    workspaceId: z.string(),
+    tenantId: z.string().nullable(),
+    type: z.string(),
+    initiator: z.string().nullable(),
+    context: z.record(z.string(), z.json()),
+    summaryCounts: summaryCountsSchema.nullable(),
+    predecessorRunId: z.string().nullable(),
+    /** Where the run's history comes from: null for live commands, `import:<dataset>` for an imported trace. */
+    origin: z.string().nullable(),
+  }),
+  OperationRunStarted: z.object({ occurredAt }),
+  OperationRunProgressed: z.object({ occurredAt, summaryCounts: summaryCountsSchema.nullable() }),
+  OperationRunCompleted: z.object({
+    occurredAt,
+    outcome: z.enum(TERMINAL_OUTCOMES),
+    summaryCounts: summaryCountsSchema.nullable(),
+    failureSummary: failureSummarySchema,
+    reasonCode: z.string().nullable(),
+    reason: z.string().nullable(),
+  }),
+  OperationRunReconciled: z.object({
+    occurredAt,
+    outcome: z.enum(TERMINAL_OUTCOMES),
+    evidence: staleEvidenceSchema,
+  }),
+  OperationRunLateReportRecorded: z.object({ occurredAt, report: lateReportSchema }),
+  OperationRunFollowUpResolved: z.object({ occurredAt, note: z.string().nullable() }),
+  OperationRunFollowUpReopened: z.object({ occurredAt, note: z.string().nullable() }),
+  OperationRunRetried: z.object({ occurredAt, successorRunId: z.string(), reason: z.string().nullable() }),
+} as const;
+
+export type RunEventType = keyof typeof runEventSchemas;
+export const RUN_EVENT_TYPES = Object.keys(runEventSchemas) as RunEventType[];
+
+export type RunEventData<T extends RunEventType> = z.infer<(typeof runEventSchemas)[T]>;
+export type RunEvent = { [T in RunEventType]: { type: T; data: RunEventData<T> } }[RunEventType];
+
+/** Who caused an event, from where, and by which command. `plane` is `worker` for the system's own roles. */
+export const eventMetadataSchema = z.object({
+  actor: z.string(),
+  plane: z.enum([...PLANES, 'worker']),
+  commandId: z.string(),
+  correlationId: z.string(),
+  causationId: z.string(),
+});
+export type EventMetadata = z.infer<typeof eventMetadataSchema>;
+
+/** An event ready to be appended. The id is a function of its command's id, so that a retry writes the same event. */
+export interface NewEvent {
+  readonly eventId: string;
+  readonly type: string;
+  readonly data: unknown;
+  readonly metadata: EventMetadata;
+}
+
+/** An event as the log holds it, payload not yet trusted. Revisions count from 0 in each stream. */
+export interface StoredEvent extends Omit<NewEvent, 'metadata'> {
+  readonly streamId: string;
+  readonly revision: number;
+  readonly position: Position;
+  readonly metadata: unknown;
+  readonly recordedAt: string;
+}
+
+/** A stored event whose payload and metadata have been lifted and parsed. */
+export type RecordedRunEvent = RunEvent & {
+  readonly eventId: string;
+  readonly streamId: string;
+  readonly revision: number;
+  readonly position: Position;
+  readonly metadata: EventMetadata;
+};
+
+const STREAM_PREFIX = 'operation_run-';
+
+export function streamOf(runId: string): string {
+  return STREAM_PREFIX + runId;
+}
+
+export function runIdOf(streamId: string): string {
+  return streamId.slice(STREAM_PREFIX.length);
+}
+
+export function isRunStream(streamId: string): boolean {
+  return streamId.startsWith(STREAM_PREFIX);
+}

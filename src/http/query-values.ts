@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { describeInput } from './json-schema';
+
+const given = z.union([z.string(), z.array(z.string())]);
+
+/**
+ * A query parameter with one value. Repeating it with the same value is tolerated, as links are put together from
+ * parts; two values or an empty one are refused rather than guessed at.
+ */
+export function single<T extends z.ZodType<unknown, string>>(inner: T) {
+  const schema = given
+    .transform((value, context) => {
+      const [first, ...others] = new Set([value].flat());
+      if (first && others.length === 0) return first;
+      context.addIssue(first ? 'was given more than once with different values' : 'must not be empty');
+      return z.NEVER;
+    })
+    .pipe(inner);
+  return describeInput(schema, inner);
+}
+
+/** A repeatable query parameter: its distinct values, sorted, so that equal filters are equal texts. */
+export function many<T extends z.ZodType<string, string>>(inner: T) {
+  const schema = given
+    .transform((value, context) => {
+      const values = [...new Set([value].flat())].sort();
+      if (values.every((one) => one !== '')) return values;
+      context.addIssue('must not be empty');
+      return z.NEVER;
+    })
+    .pipe(z.array(inner));
+  return describeInput(schema, z.array(inner));
+}
+
+/** A whole number written in digits, within bounds. */
+export function wholeNumber(from: number, to: number) {
+  const schema = z
+    .string()
+    .refine((text) => /^\d{1,15}$/.test(text) && Number(text) >= from && Number(text) <= to, {
+      error: `must be a whole number from ${from} to ${to}`,
+    })
+    .transform(Number);
+  return describeInput(schema, z.int().min(from).max(to));
+}

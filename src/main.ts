@@ -1,0 +1,5 @@
+import 'reflect-metadata';
+import { serve } from './cli/serve';
+
+// The production start: settings from the environment, logs as JSON on standard output.
+void serve();

@@ -1,0 +1,139 @@
+import type { ClassifiedRun } from '../classifier/classified-run';
+import type { Judge } from '../domain/classification';
+import { evolve, FoldError } from '../domain/run-facts';
+import type { RunFacts } from '../domain/run-facts';
+import { runIdOf } from '../events/operation-run-events';
+import type { StoredEvent } from '../events/operation-run-events';
+import { parseEvent } from '../events/parse-event';
+import { formatPosition } from '../events/position';
+import type { SurfaceContent } from './surface-content';
+
+/** A run as a batch found and left it; `before` is null for a run that the batch queued. */
+export interface RunChange {
+  readonly before: ClassifiedRun | null;
+  readonly after: ClassifiedRun;
+  /** What every surface shows of `after`. */
+  readonly content: SurfaceContent;
+}
+
+/** An event set aside: the first of its stream with the cause, those behind it with none. */
+export interface ParkedLetter {
+  readonly event: StoredEvent;
+  readonly cause: string | null;
+}
+
+export interface FoldedBatch {
+  readonly changes: Map<string, RunChange>;
+  readonly letters: ParkedLetter[];
+  readonly newlyParked: Set<string>;
+}
+
+export interface FoldContext {
+  /** The run's state before the batch; null when the log has not told of it yet. */
+  readonly stateOf: (runId: string) => ClassifiedRun | null;
+  readonly judge: Judge;
+  readonly isParked: (streamId: string) => boolean;
+  /** Events an operator has decided to leave out; the fold steps over them. */
+  readonly isDiscarded: (streamId: string, revision: number) => boolean;
+  /** What the surfaces make of a run. One that throws parks that run's stream, not the whole batch. */
+  readonly contentOf: (run: ClassifiedRun) => SurfaceContent;
+}
+
+/**
+ * Folds a batch of events, in log order, into the runs they change. Pure but for what `stateOf` looks up. A stream
+ * whose event cannot be read, folded or shown is parked from that event on; all other streams flow.
+ */
+export function foldBatch(events: readonly StoredEvent[], context: FoldContext): FoldedBatch {
+  const facts = new Map<string, { before: ClassifiedRun | null; after: RunFacts; position: string }>();
+  const letters: ParkedLetter[] = [];
+  const newlyParked = new Set<string>();
+  const eventsOf = new Map<string, StoredEvent[]>();
+
+  for (const event of events) {
+    const { streamId } = event;
+    if (context.isParked(streamId) || newlyParked.has(streamId)) {
+      letters.push({ event, cause: null });
+      continue;
+    }
+    const runId = runIdOf(streamId);
+    const current = facts.get(runId);
+    const before = current ? current.before : context.stateOf(runId);
+    const known = current ? current.after : (before?.facts ?? null);
+    // Without its first event a run does not exist: a discarded queueing takes the whole stream with it.
+    if (!known && context.isDiscarded(streamId, 0)) continue;
+    // Delivered once more (a checkpoint read by a process that was fenced): it is folded already.
+    if (event.revision < (known?.version ?? 0)) continue;
+    try {
+      const after = context.isDiscarded(streamId, event.revision)
+        ? stepOver(known, event)
+        : evolve(known, parseEvent(event));
+      facts.set(runId, { before, after, position: formatPosition(event.position) });
+      const folded = eventsOf.get(runId);
+      if (folded) folded.push(event);
+      else eventsOf.set(runId, [event]);
+    } catch (error) {
+      letters.push({ event, cause: causeOf(error) });
+      newlyParked.add(streamId);
+    }
+  }
+
+  const changes = new Map<string, RunChange>();
+  for (const [runId, { before, after, position }] of facts) {
+    const folded = eventsOf.get(runId)!;
+    const streamId = folded[0]!.streamId;
+    try {
+      const run = classify(after, context.judge, position, newlyParked.has(streamId));
+      changes.set(runId, { before, after: run, content: context.contentOf(run) });
+    } catch (error) {
+      // The facts fold but cannot be classified or shown: the whole of this batch's news is set aside, in order.
+      const behind = letters.filter((letter) => letter.event.streamId === streamId);
+      removeAll(letters, behind);
+      folded.forEach((event, index) => letters.push({ event, cause: index === 0 ? causeOf(error) : null }));
+      behind.forEach(({ event }) => letters.push({ event, cause: null }));
+      newlyParked.add(streamId);
+    }
+  }
+  markIncomplete(newlyParked, changes, context);
+  return { changes, letters, newlyParked };
+}
+
+/** Classifies facts into the run that surfaces are made from. */
+export function classify(
+  facts: RunFacts,
+  judge: Judge,
+  position: string,
+  incomplete: boolean,
+): ClassifiedRun {
+  return { facts, timeline: judge(facts), incomplete, position };
+}
+
+/** A run whose stream has just been parked says so on every surface, with the last facts that could be folded. */
+function markIncomplete(
+  newlyParked: Set<string>,
+  changes: Map<string, RunChange>,
+  context: FoldContext,
+): void {
+  for (const streamId of newlyParked) {
+    const runId = runIdOf(streamId);
+    const before = context.stateOf(runId);
+    if (changes.has(runId) || !before) continue;
+    const after = { ...before, incomplete: true };
+    changes.set(runId, { before, after, content: context.contentOf(after) });
+  }
+}
+
+function stepOver(facts: RunFacts | null, event: StoredEvent): RunFacts {
+  if (event.revision !== facts?.version)
+    throw new FoldError(
+      `${event.streamId}: revision ${event.revision} arrived where ${facts?.version ?? 0} was due`,
+    );
+  return { ...facts, version: event.revision + 1 };
+}
+
+function removeAll(letters: ParkedLetter[], gone: readonly ParkedLetter[]): void {
+  for (const letter of gone) letters.splice(letters.indexOf(letter), 1);
+}
+
+function causeOf(error: unknown): string {
+  return (error instanceof Error ? `${error.name}: ${error.message}` : String(error)).slice(0, 1000);
+}

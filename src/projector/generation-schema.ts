@@ -1,0 +1,86 @@
+import { createHash } from 'node:crypto';
+import type { Column, Surface, SurfaceTable } from './surface';
+import { tablesOf } from './surface-content';
+
+/** Moves when `evolve` or the engine's own tables change, so that a generation folded by older code is not continued. */
+const FOLD_VERSION = 1;
+
+/** Room for heartbeats to update rows in place, and clean-up early enough that counting stays index-only. */
+const STORAGE =
+  'with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)';
+
+/** The engine's own tables: what every generation needs whatever its surfaces. */
+function engineTables(schema: string): string[] {
+  return [
+    // `active` and not the due instant is what the index knows: a heartbeat then leaves all indexes alone.
+    `create table ${schema}.run_facts (
+  run_id text primary key, workspace_id text not null, tenant_id text, facts json not null, position text not null,
+  incomplete boolean not null, active boolean not null, reconcile_due_at timestamptz,
+  problem_class text not null, stale_at timestamptz) ${STORAGE}`,
+    `create index run_facts_active on ${schema}.run_facts (run_id) where active`,
+    `create table ${schema}.scope_positions (
+  workspace_id text not null, tenant_id text, commit numeric(20) not null, prepare numeric(20) not null)`,
+    `create unique index scope_positions_key on ${schema}.scope_positions (workspace_id, tenant_id) nulls not distinct`,
+    `create table ${schema}.parked_events (
+  stream_id text not null, revision int not null, event_type text not null,
+  commit numeric(20) not null, prepare numeric(20) not null,
+  cause text, parked_at timestamptz not null default now(), primary key (stream_id, revision))`,
+  ];
+}
+
+/** The statements that make a table, without its secondary indexes (a bulk load comes before those). */
+function createTableSql(schema: string, table: SurfaceTable): string[] {
+  const columns = Object.entries(table.columns).map(([name, column]) => `${name} ${columnSql(column)}`);
+  const qualified = `${schema}.${table.name}`;
+  return table.kind === 'keyed'
+    ? [`create table ${qualified} (${columns.join(', ')}, primary key (workspace_id, run_id)) ${STORAGE}`]
+    : [
+        `create table ${qualified} (${columns.join(', ')}, n bigint not null)`,
+        `create unique index ${table.name}_cell on ${qualified} (${Object.keys(table.columns).join(', ')}) nulls not distinct`,
+        `create index ${table.name}_empty on ${qualified} (n) where n = 0`,
+      ];
+}
+
+function createIndexSql(schema: string, table: SurfaceTable): string[] {
+  if (table.kind === 'counted') return [];
+  return table.indexes.map(
+    ({ on, where }, index) =>
+      `create index ${table.name}_${index + 1} on ${schema}.${table.name} (${on})${where ? ` where ${where}` : ''}`,
+  );
+}
+
+/** The schema and its tables with their keys, without secondary indexes. */
+export function tablesSql(schema: string, surfaces: readonly Surface[]): string[] {
+  return [
+    `create schema ${schema}`,
+    ...engineTables(schema),
+    ...tablesOf(surfaces).flatMap((table) => createTableSql(schema, table)),
+  ];
+}
+
+/** The secondary indexes of a generation, each to be made on its own. */
+export function indexesSql(schema: string, surfaces: readonly Surface[]): string[] {
+  return tablesOf(surfaces).flatMap((table) => createIndexSql(schema, table));
+}
+
+/** Equal digests mean: this binary can go on with the generation's tables. */
+export function surfacesDigest(surfaces: readonly Surface[]): string {
+  return createHash('sha256')
+    .update(
+      JSON.stringify([FOLD_VERSION, tablesSql('generation', surfaces), indexesSql('generation', surfaces)]),
+    )
+    .digest('hex');
+}
+
+export const SQL_TYPES = {
+  text: 'text',
+  int: 'int',
+  numeric: 'numeric',
+  boolean: 'boolean',
+  timestamptz: 'timestamptz',
+  json: 'json',
+} as const;
+
+function columnSql(column: Column): string {
+  return `${SQL_TYPES[column.type]}${column.nullable ? '' : ' not null'}`;
+}

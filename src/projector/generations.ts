@@ -1,0 +1,213 @@
+import type { Pool, PoolClient } from 'pg';
+import type { Position } from '../events/position';
+import { indexesSql, surfacesDigest, tablesSql } from './generation-schema';
+import type { Surface } from './surface';
+
+export type GenerationState = 'building' | 'ready' | 'live' | 'standby' | 'retired' | 'failed';
+
+/** One schema with every read table, true at one checkpoint, classified by one classifier and one policy. */
+export interface Generation {
+  readonly id: number;
+  readonly schema: string;
+  readonly state: GenerationState;
+  readonly classifierVersion: number;
+  readonly policyVersion: number;
+  readonly surfacesDigest: string;
+  readonly logIdentity: string;
+  readonly checkpoint: Position;
+  readonly epoch: bigint;
+  readonly eventsApplied: number;
+  readonly checkpointAt: Date | null;
+  readonly failure: string | null;
+  /** `first`: projected from the beginning. `full`: rebuilt from the log. `facts`: reclassified from another's facts. */
+  readonly madeBy: 'first' | 'full' | 'facts';
+  readonly madeFrom: number | null;
+  /** Where a historical generation ends, by source time or by position; it never follows the log. */
+  readonly untilAt: string | null;
+  readonly untilPosition: Position | null;
+  readonly phase: 'loading' | 'indexing' | 'following';
+  readonly workTotal: number;
+  readonly workDone: number;
+  readonly startedAt: Date | null;
+  readonly readyAt: Date | null;
+  readonly requestedBy: string | null;
+  readonly reason: string | null;
+}
+
+export function isHistorical(generation: Pick<Generation, 'untilAt' | 'untilPosition'>): boolean {
+  return generation.untilAt !== null || generation.untilPosition !== null;
+}
+
+const COLUMNS = `id, schema_name, state, classifier_version, policy_version, surfaces_digest, log_identity,
+  checkpoint_commit, checkpoint_prepare, epoch, events_applied, checkpoint_at, failure, made_by, made_from,
+  to_char(until_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as until_at, until_commit, until_prepare,
+  phase, work_total, work_done, started_at, ready_at, requested_by, reason`;
+
+export async function liveGeneration(pool: Pool): Promise<Generation | null> {
+  const { rows } = await pool.query<GenerationRow>(
+    `select ${COLUMNS} from opstruth.generations where state = 'live'`,
+  );
+  return rows[0] ? generationOf(rows[0]) : null;
+}
+
+export async function generationById(pool: Pool, id: number): Promise<Generation | null> {
+  const { rows } = await pool.query<GenerationRow>(
+    `select ${COLUMNS} from opstruth.generations where id = $1`,
+    [id],
+  );
+  return rows[0] ? generationOf(rows[0]) : null;
+}
+
+export async function listGenerations(pool: Pick<Pool, 'query'>): Promise<Generation[]> {
+  const { rows } = await pool.query<GenerationRow>(`select ${COLUMNS} from opstruth.generations order by id`);
+  return rows.map(generationOf);
+}
+
+/** The read tables were made by another version of the code, or follow another log. */
+export class GenerationMismatchError extends Error {
+  override readonly name = 'GenerationMismatchError';
+}
+
+/**
+ * The live generation, made empty when there is none yet. Throws GenerationMismatchError when the one there is
+ * cannot be continued by this binary on this log.
+ */
+export async function ensureLiveGeneration(
+  pool: Pool,
+  wanted: {
+    readonly surfaces: readonly Surface[];
+    readonly classifierVersion: number;
+    readonly policyVersion: number;
+    readonly logIdentity: string;
+  },
+): Promise<Generation> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    // Two processes starting on an empty database: the second waits here and then finds the first one's.
+    await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    const { rows } = await client.query<GenerationRow>(
+      `select ${COLUMNS} from opstruth.generations where state = 'live'`,
+    );
+    const live = rows[0]
+      ? generationOf(rows[0])
+      : await createGeneration(client, { ...wanted, state: 'live' });
+    await client.query('commit');
+    refuseMismatch(live, surfacesDigest(wanted.surfaces), wanted.logIdentity);
+    return live;
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  } finally {
+    client.release();
+  }
+}
+
+/** Makes an empty generation inside the caller's transaction. */
+export async function createGeneration(
+  client: PoolClient,
+  wanted: {
+    readonly surfaces: readonly Surface[];
+    readonly state: GenerationState;
+    readonly classifierVersion: number;
+    readonly policyVersion: number;
+    readonly logIdentity: string;
+    /** Left out of a generation that is to be loaded in bulk, which is quicker without them. */
+    readonly withIndexes?: boolean;
+  },
+): Promise<Generation> {
+  const { rows } = await client.query<GenerationRow>(
+    `with next as (select nextval(pg_get_serial_sequence('opstruth.generations', 'id'))::int as id)
+     insert into opstruth.generations
+       (id, schema_name, state, classifier_version, policy_version, surfaces_digest, log_identity)
+       overriding system value
+     select id, 'opstruth_gen_' || id, $1, $2, $3, $4, $5 from next
+     returning ${COLUMNS}`,
+    [
+      wanted.state,
+      wanted.classifierVersion,
+      wanted.policyVersion,
+      surfacesDigest(wanted.surfaces),
+      wanted.logIdentity,
+    ],
+  );
+  const generation = generationOf(rows[0]!);
+  const { withIndexes = true, surfaces } = wanted;
+  for (const statement of [
+    ...tablesSql(generation.schema, surfaces),
+    ...(withIndexes ? indexesSql(generation.schema, surfaces) : []),
+  ])
+    await client.query(statement);
+  return generation;
+}
+
+function refuseMismatch(live: Generation, digest: string, logIdentity: string): void {
+  if (live.logIdentity !== logIdentity)
+    throw new GenerationMismatchError(
+      `generation ${live.id} was projected from log ${live.logIdentity}, but the event store is log ${logIdentity}: ` +
+        'connect the event store it belongs to, or build a new generation',
+    );
+  if (live.surfacesDigest !== digest)
+    throw new GenerationMismatchError(
+      `generation ${live.id} has the read tables of another version of opstruth: build a new generation with this one`,
+    );
+}
+
+interface GenerationRow {
+  id: number;
+  schema_name: string;
+  state: GenerationState;
+  classifier_version: number;
+  policy_version: number;
+  surfaces_digest: string;
+  log_identity: string;
+  checkpoint_commit: string;
+  checkpoint_prepare: string;
+  epoch: string;
+  events_applied: string;
+  checkpoint_at: Date | null;
+  failure: string | null;
+  made_by: Generation['madeBy'];
+  made_from: number | null;
+  until_at: string | null;
+  until_commit: string | null;
+  until_prepare: string | null;
+  phase: Generation['phase'];
+  work_total: string;
+  work_done: string;
+  started_at: Date | null;
+  ready_at: Date | null;
+  requested_by: string | null;
+  reason: string | null;
+}
+
+function generationOf(row: GenerationRow): Generation {
+  return {
+    id: row.id,
+    schema: row.schema_name,
+    state: row.state,
+    classifierVersion: row.classifier_version,
+    policyVersion: row.policy_version,
+    surfacesDigest: row.surfaces_digest,
+    logIdentity: row.log_identity,
+    checkpoint: { commit: BigInt(row.checkpoint_commit), prepare: BigInt(row.checkpoint_prepare) },
+    epoch: BigInt(row.epoch),
+    eventsApplied: Number(row.events_applied),
+    checkpointAt: row.checkpoint_at,
+    failure: row.failure,
+    madeBy: row.made_by,
+    madeFrom: row.made_from,
+    untilAt: row.until_at,
+    untilPosition:
+      row.until_commit === null || row.until_prepare === null
+        ? null
+        : { commit: BigInt(row.until_commit), prepare: BigInt(row.until_prepare) },
+    phase: row.phase,
+    workTotal: Number(row.work_total),
+    workDone: Number(row.work_done),
+    startedAt: row.started_at,
+    readyAt: row.ready_at,
+    requestedBy: row.requested_by,
+    reason: row.reason,
+  };
+}

@@ -1,0 +1,186 @@
+import type { Pool, PoolClient } from 'pg';
+import type { ClassifiedRun } from '../classifier/classified-run';
+import type { Judge } from '../domain/classification';
+import type { EventStore } from '../event-store/event-store';
+import { runIdOf, streamOf } from '../events/operation-run-events';
+import { foldBatch } from './fold-batch';
+import type { Generation } from './generations';
+import { readStates } from './run-states';
+import type { Surface } from './surface';
+import { contentOf, tablesOf } from './surface-content';
+import { batchWrites, send } from './table-writer';
+
+export interface ParkedStream {
+  readonly streamId: string;
+  readonly runId: string;
+  /** The revision of the event that failed, its type, and why. */
+  readonly revision: number;
+  readonly eventType: string;
+  readonly cause: string;
+  /** Events set aside in all, the failed one included. */
+  readonly events: number;
+  readonly parkedAt: string;
+}
+
+export async function loadParkedStreams(
+  pool: Pick<Pool, 'query'>,
+  schema: string,
+): Promise<{ streams: Set<string>; letters: number }> {
+  const { rows } = await pool.query<{ stream_id: string; events: string }>(
+    `select stream_id, count(*) as events from ${schema}.parked_events group by stream_id`,
+  );
+  return {
+    streams: new Set(rows.map((row) => row.stream_id)),
+    letters: rows.reduce((sum, row) => sum + Number(row.events), 0),
+  };
+}
+
+/** `streamId@revision` of every event that an operator has decided to leave out, in this generation and all later ones. */
+export async function loadDiscards(pool: Pick<Pool, 'query'>): Promise<Set<string>> {
+  const { rows } = await pool.query<{ stream_id: string; revision: number }>(
+    'select stream_id, revision from opstruth.discarded_events',
+  );
+  return new Set(rows.map((row) => `${row.stream_id}@${row.revision}`));
+}
+
+export async function listParked(pool: Pool, generation: Generation): Promise<ParkedStream[]> {
+  const { rows } = await pool.query<{
+    stream_id: string;
+    revision: number;
+    event_type: string;
+    cause: string | null;
+    events: string;
+    parked_at: Date;
+  }>(
+    `select distinct on (stream_id) stream_id, revision, event_type, cause, parked_at,
+            count(*) over (partition by stream_id) as events
+     from ${generation.schema}.parked_events order by stream_id, revision`,
+  );
+  return rows.map((row) => ({
+    streamId: row.stream_id,
+    runId: runIdOf(row.stream_id),
+    revision: row.revision,
+    eventType: row.event_type,
+    cause: row.cause ?? 'behind an earlier event',
+    events: Number(row.events),
+    parkedAt: row.parked_at.toISOString(),
+  }));
+}
+
+export interface ParkedContext {
+  readonly pool: Pool;
+  readonly store: EventStore;
+  readonly surfaces: readonly Surface[];
+  readonly judge: Judge;
+}
+
+export type RetryResult =
+  | { readonly kind: 'not_parked' }
+  /** Every event set aside has been projected. */
+  | { readonly kind: 'cleared'; readonly events: number }
+  /** Some may have been; the stream stays parked from `revision` on. */
+  | {
+      readonly kind: 'parked_again';
+      readonly events: number;
+      readonly revision: number;
+      readonly cause: string;
+    };
+
+/**
+ * Tries the events of a parked stream again, in order, in one transaction that also tells the running projector to
+ * drop its memory (`epoch`). For use after the code, or the event's cause, has been mended.
+ */
+export async function retryParked(
+  generation: Generation,
+  runId: string,
+  context: ParkedContext,
+): Promise<RetryResult> {
+  return inGeneration(generation, context, (client) => retryInside(client, generation, runId, context));
+}
+
+/**
+ * Leaves the failed event of a parked stream out for good (in later generations too) and tries those behind it.
+ * Recorded with who and why.
+ */
+export async function discardParked(
+  generation: Generation,
+  runId: string,
+  decision: { readonly actor: string; readonly reason: string },
+  context: ParkedContext,
+): Promise<RetryResult> {
+  return inGeneration(generation, context, async (client) => {
+    const { rows } = await client.query<{ revision: number }>(
+      `select min(revision) as revision from ${generation.schema}.parked_events where stream_id = $1 having count(*) > 0`,
+      [streamOf(runId)],
+    );
+    if (!rows[0]) return { kind: 'not_parked' };
+    await client.query(
+      `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, $2, $3, $4)
+       on conflict do nothing`,
+      [streamOf(runId), rows[0].revision, decision.actor, decision.reason],
+    );
+    return retryInside(client, generation, runId, context);
+  });
+}
+
+async function inGeneration<T>(
+  generation: Generation,
+  context: ParkedContext,
+  work: (client: PoolClient) => Promise<T>,
+): Promise<T> {
+  const client = await context.pool.connect();
+  try {
+    await client.query('begin');
+    // Waits for the batch that the projector is committing and keeps the next one out. The new epoch then fences it.
+    await client.query('update opstruth.generations set epoch = epoch + 1 where id = $1', [generation.id]);
+    const result = await work(client);
+    await client.query(`select pg_notify('opstruth_projected', '')`);
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  } finally {
+    client.release();
+  }
+}
+
+async function retryInside(
+  client: PoolClient,
+  generation: Generation,
+  runId: string,
+  { store, surfaces, judge }: ParkedContext,
+): Promise<RetryResult> {
+  const streamId = streamOf(runId);
+  const { rows: parked } = await client.query<{ revision: number }>(
+    `delete from ${generation.schema}.parked_events where stream_id = $1 returning revision`,
+    [streamId],
+  );
+  if (parked.length === 0) return { kind: 'not_parked' };
+  const revisions = parked.map((letter) => letter.revision);
+  const last = Math.max(...revisions);
+  const events = (await store.readStream(streamId, Math.min(...revisions))).filter(
+    (event) => event.revision <= last,
+  );
+  const states = await readStates(client, generation.schema, judge, [runId]);
+  const before: ClassifiedRun | null = states[0] ?? null;
+  const discards = await loadDiscards(client);
+  const tables = tablesOf(surfaces);
+  const batch = foldBatch(events, {
+    stateOf: () => before && { ...before, incomplete: false },
+    judge,
+    isParked: () => false,
+    isDiscarded: (stream, revision) => discards.has(`${stream}@${revision}`),
+    contentOf: (run) => contentOf(tables, run),
+  });
+  await send(client, batchWrites(generation.schema, tables, batch.changes, batch.letters));
+  const failed = batch.letters[0];
+  return failed
+    ? {
+        kind: 'parked_again',
+        events: batch.letters.length,
+        revision: failed.event.revision,
+        cause: failed.cause ?? 'behind an earlier event',
+      }
+    : { kind: 'cleared', events: events.length };
+}

@@ -1,0 +1,175 @@
+import type { Judge } from '../domain/classification';
+import { sleep } from '../event-store/abortable';
+import {
+  CheckpointBeyondTailError,
+  FencedError,
+  ParkedLimitError,
+  projectGeneration,
+} from './generation-projector';
+import type { AppliedBatch, ProjectorOptions } from './generation-projector';
+import { isHistorical, listGenerations } from './generations';
+import type { Generation, GenerationState } from './generations';
+import type { Lease } from './lease';
+
+export interface ProjectorRoleOptions extends Omit<ProjectorOptions, 'judge'> {
+  readonly lease: Lease;
+  readonly leaseTtlSeconds: number;
+  readonly judgeFor: (generation: Generation) => Promise<Judge>;
+  /** How often the list of generations is looked at. A switch of the live one needs no look: all of them are followed. */
+  readonly lookEveryMs?: number;
+  readonly log: {
+    info(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+}
+
+/** What the process can say of its projector; the database says the rest (checkpoints, lag). */
+export interface ProjectorHealth {
+  holdsLease: boolean;
+  /** Why a generation is not projected at the moment, until a batch of it gets through again. */
+  readonly errors: Map<number, Error>;
+}
+
+/** Generations that follow the log: what is shown, what is about to be, and what can be gone back to at once. */
+const FOLLOWING: ReadonlySet<GenerationState> = new Set<GenerationState>(['live', 'ready', 'standby']);
+
+const LOOK_EVERY_MS = 500;
+const FIRST_BACK_OFF_MS = 200;
+const LONGEST_BACK_OFF_MS = 15_000;
+
+export function createProjectorHealth(): ProjectorHealth {
+  return { holdsLease: false, errors: new Map() };
+}
+
+/**
+ * Keeps every generation that is live, ready or standby up with the log for as long as this process holds the lease, and
+ * stands by for the lease otherwise. Never gives up: what fails is in `health`, in the log, and tried again.
+ */
+export async function runProjectorRole(
+  options: ProjectorRoleOptions,
+  health: ProjectorHealth,
+  signal: AbortSignal,
+): Promise<void> {
+  const renewEveryMs = (options.leaseTtlSeconds * 1000) / 3;
+  while (!signal.aborted) {
+    try {
+      health.holdsLease = await options.lease.hold();
+      if (health.holdsLease) await projectWhileHeld(options, health, renewEveryMs, signal);
+    } catch (error) {
+      // The database cannot be asked: nobody knows who holds the lease, and every batch fails by itself.
+      options.log.error(
+        { err: error },
+        'the projector lease could not be looked after; it will be tried again',
+      );
+    }
+    if (!signal.aborted) await sleep(renewEveryMs, signal);
+  }
+  if (health.holdsLease) await options.lease.release();
+  health.holdsLease = false;
+}
+
+/** Follows generations until the lease is lost or `signal` aborts. */
+async function projectWhileHeld(
+  options: ProjectorRoleOptions,
+  health: ProjectorHealth,
+  renewEveryMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const ending = new AbortController();
+  const until = AbortSignal.any([signal, ending.signal]);
+  const following = followGenerations(options, health, until);
+  try {
+    while (!until.aborted) {
+      await sleep(renewEveryMs, until);
+      if (until.aborted) break;
+      health.holdsLease = await options.lease.hold();
+      if (health.holdsLease) continue;
+      options.log.info({}, 'the projector lease went to another process; standing by');
+      break;
+    }
+  } finally {
+    ending.abort();
+    await following;
+  }
+}
+
+interface Follower {
+  readonly ending: AbortController;
+  readonly done: Promise<void>;
+}
+
+/** One follower per generation; they come and go with the list of generations. Never rejects. */
+async function followGenerations(
+  options: ProjectorRoleOptions,
+  health: ProjectorHealth,
+  signal: AbortSignal,
+): Promise<void> {
+  const followers = new Map<number, Follower>();
+  while (!signal.aborted) {
+    try {
+      const wanted = new Map(
+        (await listGenerations(options.pool))
+          .filter((one) => FOLLOWING.has(one.state) && !isHistorical(one))
+          .map((one) => [one.id, one]),
+      );
+      for (const [id, { ending }] of followers) if (!wanted.has(id)) ending.abort();
+      for (const generation of wanted.values()) {
+        if (followers.has(generation.id)) continue;
+        const ending = new AbortController();
+        const until = AbortSignal.any([signal, ending.signal]);
+        const done = follow(generation, options, health, until).finally(() =>
+          followers.delete(generation.id),
+        );
+        followers.set(generation.id, { ending, done });
+      }
+    } catch (error) {
+      options.log.error({ err: error }, 'the list of generations could not be read; it will be tried again');
+    }
+    await sleep(options.lookEveryMs ?? LOOK_EVERY_MS, signal);
+  }
+  await Promise.allSettled([...followers.values()].map(({ done }) => done));
+}
+
+/** Projects one generation until `signal` aborts, starting over after whatever fails. */
+async function follow(
+  generation: Generation,
+  options: ProjectorRoleOptions,
+  health: ProjectorHealth,
+  signal: AbortSignal,
+): Promise<void> {
+  const { id } = generation;
+  let failures = 0;
+  const onBatch = (batch: AppliedBatch) => {
+    failures = 0;
+    health.errors.delete(id);
+    options.onBatch?.(batch);
+  };
+  while (!signal.aborted) {
+    try {
+      await projectGeneration(id, { ...options, judge: await options.judgeFor(generation), onBatch }, signal);
+    } catch (error) {
+      failures += 1;
+      // Fenced is no fault: whoever moved the checkpoint is done, and memory is rebuilt from it at once.
+      if (error instanceof FencedError) {
+        options.log.info({ generation: id, reason: error.message }, 'projector starts over');
+        if (failures <= 3) continue;
+      } else {
+        health.errors.set(id, error as Error);
+        options.log.error(
+          { generation: id, err: error, failures },
+          'projecting failed; it will be tried again',
+        );
+      }
+      await sleep(backOffMs(error, failures), signal);
+    }
+  }
+  health.errors.delete(id);
+}
+
+function backOffMs(error: unknown, failures: number): number {
+  // These two need a person: trying often would only bury the log.
+  if (error instanceof CheckpointBeyondTailError || error instanceof ParkedLimitError)
+    return LONGEST_BACK_OFF_MS;
+  const longest = Math.min(LONGEST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** failures);
+  return longest * (0.5 + Math.random() / 2);
+}

@@ -1,0 +1,174 @@
+import { classColumns } from '../classifier/class-sql';
+import type { ClassifiedRun } from '../classifier/classified-run';
+import { storedRunJson } from '../classifier/run-row';
+import type { Columns, Row } from './surface';
+
+/** The columns of one run that filters speak about; every list and every count is made of them. */
+export const runFilterColumns = {
+  workspace_id: { type: 'text' },
+  tenant_id: { type: 'text', nullable: true },
+  type: { type: 'text' },
+  status: { type: 'text' },
+  outcome: { type: 'text' },
+  problem_class: { type: 'text' },
+  resolution: { type: 'text' },
+  lineage: { type: 'text' },
+} as const satisfies Columns;
+
+/** How indexes and filters name a run's tenant, tenantless runs included: `is null` would not keep an index's order. */
+export const TENANT_TEXT = "coalesce(tenant_id, '')";
+
+/** What summaries count by: every bucket is a sum over these cells. Without `type`, which no bucket asks for. */
+export const runSummaryColumns = {
+  workspace_id: { type: 'text' },
+  tenant_id: { type: 'text', nullable: true },
+  status: { type: 'text' },
+  outcome: { type: 'text' },
+  problem_class: { type: 'text' },
+  resolution: { type: 'text' },
+  lineage: { type: 'text' },
+} as const satisfies Columns;
+
+/** Counts of whole workspaces: however many tenants there are, the platform is added up from few cells. */
+export const runWorkspaceColumns = {
+  workspace_id: { type: 'text' },
+  type: { type: 'text' },
+  status: { type: 'text' },
+  outcome: { type: 'text' },
+  problem_class: { type: 'text' },
+  resolution: { type: 'text' },
+  lineage: { type: 'text' },
+} as const satisfies Columns;
+
+/** When a run that is still heard from goes stale: what turns counted cells into classes at any instant. */
+export const runDeadlineColumns = {
+  workspace_id: { type: 'text' },
+  tenant_id: { type: 'text', nullable: true },
+  run_id: { type: 'text' },
+  stale_at: { type: 'timestamptz' },
+} as const satisfies Columns;
+
+/** The same with all that a filter may ask for. */
+export const runFilteredDeadlineColumns = {
+  ...runFilterColumns,
+  run_id: { type: 'text' },
+  stale_at: { type: 'timestamptz' },
+} as const satisfies Columns;
+
+/** A list of runs: what it filters and sorts by, and the run itself as `storedRun` keeps it. */
+export const runListColumns = {
+  ...runFilterColumns,
+  run_id: { type: 'text' },
+  stale_at: { type: 'timestamptz', nullable: true },
+  queued_at: { type: 'timestamptz' },
+  completed_at: { type: 'timestamptz', nullable: true },
+  run: { type: 'json' },
+} as const satisfies Columns;
+
+/** The same columns as Kysely sees them. */
+export interface RunFilterTable {
+  workspace_id: string;
+  tenant_id: string | null;
+  type: string;
+  status: string;
+  outcome: string;
+  /** The class up to and including `stale_at`; only `class-sql` may read it as a class. */
+  problem_class: string;
+  resolution: string;
+  lineage: string;
+}
+
+export interface RunListTable extends RunFilterTable {
+  run_id: string;
+  stale_at: string | null;
+  queued_at: string;
+  completed_at: string | null;
+  run: unknown;
+}
+
+export interface RunCountTable extends RunFilterTable {
+  n: number;
+}
+
+export interface RunSummaryTable extends Omit<RunFilterTable, 'type'> {
+  n: number;
+}
+
+export interface RunFilteredDeadlineTable extends RunFilterTable {
+  run_id: string;
+  stale_at: string;
+}
+
+export interface RunDeadlineTable {
+  workspace_id: string;
+  tenant_id: string | null;
+  run_id: string;
+  stale_at: string;
+}
+
+export interface RunWorkspaceTable extends Omit<RunFilterTable, 'tenant_id'> {
+  n: number;
+}
+
+/** Queued or running: the runs that overlay, stuck list and deadlines know, and no other. */
+export function isActive(run: ClassifiedRun): boolean {
+  return run.facts.status !== 'completed';
+}
+
+export function runCell(run: ClassifiedRun): Row {
+  const { facts } = run;
+  return {
+    workspace_id: facts.workspaceId,
+    tenant_id: facts.tenantId,
+    type: facts.type,
+    status: facts.status,
+    outcome: facts.outcome,
+    problem_class: classColumns(run).problem_class,
+    resolution: facts.resolution,
+    lineage: facts.evidence ? 'reconciled_stale' : 'none',
+  };
+}
+
+export function runSummaryCell(run: ClassifiedRun): Row {
+  const { type: _type, ...cell } = runCell(run);
+  return cell;
+}
+
+export function runWorkspaceCell(run: ClassifiedRun): Row {
+  const { tenant_id: _tenant, ...cell } = runCell(run);
+  return cell;
+}
+
+/** Null for a run that no clock can make stale: completed, or left alone by policy. */
+export function runDeadline(run: ClassifiedRun): Row | null {
+  const { stale_at } = classColumns(run);
+  if (!isActive(run) || stale_at === null) return null;
+  const { workspaceId, tenantId, runId } = run.facts;
+  return { workspace_id: workspaceId, tenant_id: tenantId, run_id: runId, stale_at };
+}
+
+export function runFilteredDeadline(run: ClassifiedRun): Row | null {
+  const deadline = runDeadline(run);
+  return deadline && { ...runCell(run), run_id: run.facts.runId, stale_at: deadline.stale_at! };
+}
+
+/**
+ * Several tables keep the same row of one run, and are shown it one after the other: the last row made is enough to
+ * make it once. A longer memory would hold a second copy of every run that the projector has at hand.
+ */
+let lastListRow: { readonly run: ClassifiedRun; readonly row: Row } | null = null;
+
+export function runListRow(run: ClassifiedRun): Row {
+  if (lastListRow?.run === run) return lastListRow.row;
+  const { facts } = run;
+  const row = {
+    ...runCell(run),
+    run_id: facts.runId,
+    stale_at: classColumns(run).stale_at,
+    queued_at: facts.queuedAt,
+    completed_at: facts.completedAt,
+    run: storedRunJson(run),
+  };
+  lastListRow = { run, row };
+  return row;
+}

@@ -1,0 +1,73 @@
+import type { Pool } from 'pg';
+import { sleep } from '../event-store/abortable';
+import { surfacesDigest } from '../projector/generation-schema';
+import { liveGeneration } from '../projector/generations';
+import type { Lease } from '../projector/lease';
+import { auditStreams } from './audit';
+import type { AuditContext, AuditReport } from './audit';
+
+export interface AuditLoopOptions extends AuditContext {
+  /** Of several processes one audits. */
+  readonly lease: Lease;
+  /** Between the end of one look and the next. */
+  readonly everyMs: number;
+  /** Runs per look. */
+  readonly sample: number;
+  /** As `Math.random`. */
+  readonly random: () => number;
+  readonly log: {
+    info(fields: object, message: string): void;
+    error(fields: object, message: string): void;
+  };
+}
+
+/** Looks at a few random runs of the live generation now and then, until `signal` aborts. Never throws. */
+export async function runAuditLoop(options: AuditLoopOptions, signal: AbortSignal): Promise<void> {
+  let held = false;
+  while (!signal.aborted) {
+    await sleep(options.everyMs, signal);
+    if (signal.aborted) break;
+    try {
+      held = await options.lease.hold();
+      if (held) await auditLive(options);
+    } catch (error) {
+      // A generation retired meanwhile takes its tables along; whatever else it was, the next look tells.
+      options.log.error({ err: error }, 'the audit could not look; it will be tried again');
+    }
+  }
+  // If the database is gone the lease runs out by itself.
+  if (held) await options.lease.release().catch(() => undefined);
+}
+
+async function auditLive(options: AuditLoopOptions): Promise<void> {
+  const { pool, surfaces, sample, random, log } = options;
+  const generation = await liveGeneration(pool);
+  // While versions are mixed, another binary's surfaces are not ours to judge.
+  if (!generation || generation.surfacesDigest !== surfacesDigest(surfaces)) return;
+  const report = await auditStreams(options, { generation, sample, random });
+  await recordAuditResult(pool, report);
+  if (report.differences > 0)
+    log.error(
+      { generation: report.generation, differences: report.differences, found: report.found.slice(0, 5) },
+      'rows do not say what the log does: see `opstruth audit`, and rebuild the generation',
+    );
+}
+
+/** Differences kept with the result: enough to begin looking. */
+const KEPT = 10;
+
+/** Adds a look to what is known of its generation. A finding stays until a newer one, whatever later looks find. */
+export async function recordAuditResult(pool: Pool, report: AuditReport): Promise<void> {
+  const found = report.differences > 0 ? JSON.stringify(report.found.slice(0, KEPT)) : null;
+  await pool.query(
+    `insert into opstruth.audit_results as r
+       (generation, last_at, last_runs, last_differences, runs_total, differences_total, found_at, found)
+     values ($1, now(), $2::int, $3::int, $2::int, $3::int, case when $3::int > 0 then now() end, $4::jsonb)
+     on conflict (generation) do update set
+       last_at = excluded.last_at, last_runs = excluded.last_runs, last_differences = excluded.last_differences,
+       runs_total = r.runs_total + excluded.runs_total,
+       differences_total = r.differences_total + excluded.differences_total,
+       found_at = coalesce(excluded.found_at, r.found_at), found = coalesce(excluded.found, r.found)`,
+    [report.generation, report.runs, report.differences, found],
+  );
+}

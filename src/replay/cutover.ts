@@ -1,0 +1,159 @@
+import { sleep } from '../event-store/abortable';
+import type { Instant } from '../events/instant';
+import { isHistorical, listGenerations } from '../projector/generations';
+import type { Generation } from '../projector/generations';
+import { loadParkedStreams } from '../projector/parked-streams';
+import { recordAudit } from './audit-entries';
+import { diffGenerations } from './generation-diff';
+import type { OperatorContext } from './operator-context';
+import { inLockedRegistry, ReplayRefusedError, requireGeneration, stateOf, switchLive } from './replays';
+import type { Operator } from './replays';
+import { requireLive } from './replay-plan';
+import type { Comparison, MatrixClass } from './transition-matrix';
+
+/** A transition nobody should be surprised by, as `from:to`. */
+export interface ForbiddenTransition {
+  readonly from: MatrixClass;
+  readonly to: MatrixClass;
+}
+
+/** Follow-ups that silently vanish, and runs that do, are what operators must never lose without saying so. */
+export const DEFAULT_FORBIDDEN: readonly ForbiddenTransition[] = [
+  { from: 'terminal_follow_up', to: 'none' },
+  { from: 'none', to: 'absent' },
+  { from: 'active_stale_attention', to: 'absent' },
+  { from: 'terminal_follow_up', to: 'absent' },
+];
+
+export const DEFAULT_MAX_CHANGE_PERCENT = 5;
+
+export interface CutoverGate {
+  readonly maxChangePercent: number;
+  readonly forbidden: readonly ForbiddenTransition[];
+}
+
+export interface CutoverCheck {
+  readonly from: number;
+  readonly to: number;
+  readonly comparison: Comparison;
+  /** What stands in the way; empty when nothing does. */
+  readonly objections: readonly string[];
+}
+
+const SWITCH_ATTEMPTS = 200;
+const BETWEEN_ATTEMPTS_MS = 10;
+
+/** What a cutover would do and what speaks against it. Changes nothing. */
+export async function checkCutover(
+  context: OperatorContext,
+  id: number,
+  gate: CutoverGate,
+  asOf: Instant,
+): Promise<CutoverCheck> {
+  const live = await requireLive(context.pool);
+  const next = stateOf([await requireGeneration(context, id)], id, ['ready'], 'cut over to');
+  if (isHistorical(next))
+    throw new ReplayRefusedError(
+      'wrong_state',
+      `generation ${id} is historical: it ends in the past and cannot go live`,
+    );
+  const comparison = await diffGenerations(context.pool, live, next, asOf);
+  return {
+    from: live.id,
+    to: id,
+    comparison,
+    objections: [...gateObjections(comparison, gate), ...(await parkedObjections(context, live, next))],
+  };
+}
+
+/**
+ * Makes a ready generation live. Refused (`gate`) while objections stand, unless forced with a reason, which is kept.
+ * The switch itself is one short transaction and waits (bounded) for the new generation to be level with the live one.
+ */
+export async function cutOver(
+  context: OperatorContext,
+  id: number,
+  request: { readonly gate: CutoverGate; readonly force: boolean; readonly asOf: Instant },
+  operator: Operator,
+): Promise<CutoverCheck> {
+  const check = await checkCutover(context, id, request.gate, request.asOf);
+  if (check.objections.length > 0) {
+    if (!request.force)
+      throw new ReplayRefusedError('gate', `the cutover to generation ${id} is refused`, check.objections);
+    if (!operator.reason) throw new ReplayRefusedError('invalid', 'forcing a cutover needs a reason');
+  }
+  await switchWhenLevel(context, id, ['ready'], 'cut over to', operator, 'replay.cutover', {
+    from: check.from,
+    changedPercent: check.comparison.changedPercent,
+    forced: check.objections,
+  });
+  return check;
+}
+
+/** Goes back to the generation that was live before; it has kept following the log. Answers the ids `{from, to}`. */
+export async function rollBack(
+  context: OperatorContext,
+  operator: Operator,
+): Promise<{ readonly from: number; readonly to: number }> {
+  const generations = await listGenerations(context.pool);
+  const live = await requireLive(context.pool);
+  // Of several standbys the one that the live generation was made from, else the newest.
+  const standbys = generations.filter(({ state }) => state === 'standby');
+  const back = standbys.find(({ id }) => id === live.madeFrom) ?? standbys.at(-1);
+  if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
+  await switchWhenLevel(context, back.id, ['standby'], 'roll back to', operator, 'replay.rollback', {
+    from: live.id,
+  });
+  return { from: live.id, to: back.id };
+}
+
+async function switchWhenLevel(
+  context: OperatorContext,
+  id: number,
+  allowed: readonly Generation['state'][],
+  verb: string,
+  operator: Operator,
+  action: string,
+  details: object,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await inLockedRegistry(context, async (client, generations) => {
+        await switchLive(client, generations, stateOf(generations, id, allowed, verb));
+        await recordAudit(client, { ...operator, action, generation: id, details });
+      });
+      return;
+    } catch (error) {
+      const behind = error instanceof ReplayRefusedError && error.code === 'not_caught_up';
+      if (!behind || attempt === SWITCH_ATTEMPTS) throw error;
+      await sleep(BETWEEN_ATTEMPTS_MS, new AbortController().signal);
+    }
+  }
+}
+
+function gateObjections({ changed, changedPercent, matrix }: Comparison, gate: CutoverGate): string[] {
+  const objections: string[] = [];
+  if (changedPercent > gate.maxChangePercent)
+    objections.push(
+      `${changed} runs (${changedPercent.toFixed(2)} %) change class, more than ${gate.maxChangePercent} %`,
+    );
+  for (const { from, to } of gate.forbidden) {
+    const runs = matrix
+      .filter((one) => one.from === from && one.to === to)
+      .reduce((sum, transition) => sum + transition.runs, 0);
+    if (runs > 0) objections.push(`${runs} runs go from ${from} to ${to}, which is forbidden`);
+  }
+  return objections;
+}
+
+async function parkedObjections(
+  { pool }: OperatorContext,
+  live: Generation,
+  next: Generation,
+): Promise<string[]> {
+  const [old, now] = [await loadParkedStreams(pool, live.schema), await loadParkedStreams(pool, next.schema)];
+  const fresh = [...now.streams].filter((stream) => !old.streams.has(stream));
+  return fresh.length === 0
+    ? []
+    : [`${fresh.length} streams are parked in the new generation and not in the live one, first ${fresh[0]}`];
+}

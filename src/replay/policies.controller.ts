@@ -1,0 +1,94 @@
+import { Controller, Get, Inject, Post, Res } from '@nestjs/common';
+import type { FastifyReply } from 'fastify';
+import { z } from 'zod';
+import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
+import type { Principal } from '../auth/principal';
+import { parsePolicy, PolicyError, policyFileSchema } from '../classifier/policy';
+import { describeInput } from '../http/json-schema';
+import { Answers, ParsedBody, ParsedParams } from '../http/parsed';
+import { Problem } from '../http/problem';
+import { liveGeneration } from '../projector/generations';
+import { listPolicies } from '../projector/policies';
+import { OPERATOR_CONTEXT } from './operator-context';
+import type { OperatorContext } from './operator-context';
+import { proposePolicy } from './propose-policy';
+
+const entry = {
+  version: z.int(),
+  inForce: z.boolean(),
+  createdAt: z.string(),
+  createdBy: z.string(),
+  reason: z.string().nullable(),
+};
+const listSchema = z.object({ policies: z.array(z.object(entry)) });
+const policySchema = z.object({ ...entry, policy: policyFileSchema });
+const proposedSchema = z.object({ version: z.int(), added: z.boolean(), warnings: z.array(z.string()) });
+
+const versionParams = z.strictObject({
+  version: describeInput(
+    z
+      .string()
+      .regex(/^[1-9]\d{0,8}$/, 'must be the number of a version')
+      .transform(Number),
+    z.int().min(1),
+  ),
+});
+
+/** Parsed by the reader of policy files, whose words name every field at fault. */
+const policy = describeInput(
+  z.unknown().transform((document, context) => {
+    try {
+      return parsePolicy(document);
+    } catch (error) {
+      if (!(error instanceof PolicyError)) throw error;
+      for (const problem of error.problems) context.addIssue(problem);
+      return z.NEVER;
+    }
+  }),
+  policyFileSchema,
+);
+const proposeBody = z.strictObject({ policy, reason: z.string().trim().min(1).max(500).optional() });
+
+/** Policies: immutable versions. One is in force once a generation built with it is live. */
+@OnPlane('system')
+@Controller('system/projections/policies')
+export class PoliciesController {
+  constructor(@Inject(OPERATOR_CONTEXT) private readonly context: OperatorContext) {}
+
+  @Get()
+  @Answers(z.object({ data: listSchema }))
+  async list() {
+    const policies = (await this.records()).map(({ policy: _document, ...rest }) => rest);
+    return { data: { policies } };
+  }
+
+  @Get(':version')
+  @Answers(z.object({ data: policySchema }))
+  async show(@ParsedParams(versionParams) { version }: z.infer<typeof versionParams>) {
+    const record = (await this.records()).find((one) => one.version === version);
+    if (!record) throw Problem.notFound(`there is no policy version ${version}`);
+    return { data: record };
+  }
+
+  /** 201 for a new version, 200 when the same policy was there already. */
+  @Post()
+  @NeedsCapability('projections.operate')
+  @Answers(z.object({ data: proposedSchema }), { status: 201, description: 'Kept as a new version' })
+  @Answers(z.object({ data: proposedSchema }), { description: 'There already, under this version' })
+  async propose(
+    @ParsedBody(proposeBody) { policy: proposed, reason }: z.infer<typeof proposeBody>,
+    @CurrentPrincipal() { subject }: Principal,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const operator = { actor: subject, reason: reason ?? null };
+    const result = await proposePolicy(this.context.pool, proposed, operator);
+    void reply.code(result.added ? 201 : 200);
+    return { data: result };
+  }
+
+  private async records() {
+    const live = await liveGeneration(this.context.pool);
+    const records = await listPolicies(this.context.pool);
+    return records.map((record) => ({ ...record, inForce: record.version === live?.policyVersion }));
+  }
+}

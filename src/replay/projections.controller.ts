@@ -1,0 +1,157 @@
+import { Controller, Get, HttpCode, Inject, Post } from '@nestjs/common';
+import { z } from 'zod';
+import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
+import type { Principal } from '../auth/principal';
+import { idSchema } from '../events/operation-run-events';
+import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
+import { Problem } from '../http/problem';
+import { single, wholeNumber } from '../http/query-values';
+import { DEFAULT_LIMIT, MAX_LIMIT } from '../http/read-request';
+import { liveGeneration } from '../projector/generations';
+import { listParked } from '../projector/parked-streams';
+import type { RetryResult } from '../projector/parked-streams';
+import { projectionStatus } from '../projector/projection-status';
+import { listAuditEntries } from './audit-entries';
+import { OPERATOR_CONTEXT } from './operator-context';
+import { discardAs, retryAs } from './parked-actions';
+import type { OperatorContext } from './operator-context';
+
+const statusSchema = z
+  .object({
+    tail: z.string(),
+    logIdentity: z.string(),
+    generations: z.array(
+      z.object({
+        generation: z.int(),
+        state: z.enum(['building', 'ready', 'live', 'standby', 'retired', 'failed']),
+        classifierVersion: z.int(),
+        policyVersion: z.int(),
+        position: z.string(),
+        eventsApplied: z.int(),
+        lag: z.object({ events: z.int(), exact: z.boolean(), seconds: z.number() }),
+        parked: z.object({ streams: z.int(), events: z.int() }),
+        checkpointAt: z.string().nullable(),
+        failure: z.string().nullable(),
+        /** What the background audit has found; null before its first look. */
+        audit: z
+          .object({
+            lastAt: z.string(),
+            runs: z.int(),
+            differences: z.int(),
+            runsTotal: z.int(),
+            differencesTotal: z.int(),
+            foundAt: z.string().nullable(),
+            found: z.array(z.unknown()),
+          })
+          .nullable(),
+      }),
+    ),
+    lease: z.object({ holder: z.string(), expiresAt: z.string() }).nullable(),
+  })
+  .meta({ id: 'ProjectionStatus' });
+
+const parkedSchema = z.object({
+  streams: z.array(
+    z.object({
+      streamId: z.string(),
+      runId: z.string(),
+      revision: z.int(),
+      eventType: z.string(),
+      cause: z.string(),
+      events: z.int(),
+      parkedAt: z.string(),
+    }),
+  ),
+});
+
+const retrySchema = z.object({
+  kind: z.enum(['cleared', 'parked_again']),
+  events: z.int(),
+  revision: z.int().optional(),
+  cause: z.string().optional(),
+});
+
+const auditSchema = z.object({
+  entries: z.array(
+    z.object({
+      id: z.string(),
+      at: z.string(),
+      actor: z.string(),
+      action: z.string(),
+      generation: z.int().nullable(),
+      reason: z.string().nullable(),
+      details: z.record(z.string(), z.unknown()),
+    }),
+  ),
+});
+
+const auditQuery = z.strictObject({ limit: single(wholeNumber(1, MAX_LIMIT)).default(DEFAULT_LIMIT) });
+const runParams = z.strictObject({ runId: idSchema });
+const discardBody = z.strictObject({ reason: z.string().trim().min(1).max(500) });
+
+/** The projections themselves, as those who run the platform see them. */
+@OnPlane('system')
+@Controller('system/projections')
+export class ProjectionsController {
+  constructor(@Inject(OPERATOR_CONTEXT) private readonly context: OperatorContext) {}
+
+  @Get()
+  @Answers(z.object({ data: statusSchema }))
+  async status() {
+    const { pool, store, clock } = this.context;
+    return { data: await projectionStatus(pool, store, clock) };
+  }
+
+  /** What operators did, the latest first. */
+  @Get('audit-entries')
+  @Answers(z.object({ data: auditSchema }))
+  async auditEntries(@ParsedQuery(auditQuery) { limit }: z.infer<typeof auditQuery>) {
+    return { data: { entries: await listAuditEntries(this.context.pool, limit) } };
+  }
+
+  @Get('parked')
+  @Answers(z.object({ data: parkedSchema }))
+  async parked() {
+    return { data: { streams: await listParked(this.context.pool, await this.live()) } };
+  }
+
+  @Post('parked/:runId/retry')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(z.object({ data: retrySchema }))
+  async retry(
+    @ParsedParams(runParams) { runId }: z.infer<typeof runParams>,
+    @CurrentPrincipal() { subject }: Principal,
+  ) {
+    const operator = { actor: subject, reason: null };
+    return answered(runId, await retryAs(operator, await this.live(), runId, this.parkedContext()));
+  }
+
+  @Post('parked/:runId/discard')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(z.object({ data: retrySchema }))
+  async discard(
+    @ParsedParams(runParams) { runId }: z.infer<typeof runParams>,
+    @ParsedBody(discardBody) { reason }: z.infer<typeof discardBody>,
+    @CurrentPrincipal() { subject }: Principal,
+  ) {
+    const operator = { actor: subject, reason };
+    return answered(runId, await discardAs(operator, await this.live(), runId, this.parkedContext()));
+  }
+
+  private async live() {
+    const live = await liveGeneration(this.context.pool);
+    if (!live) throw Problem.notReady('there is no live generation');
+    return live;
+  }
+
+  private parkedContext() {
+    return { ...this.context, judge: this.context.judge() };
+  }
+}
+
+function answered(runId: string, result: RetryResult) {
+  if (result.kind === 'not_parked') throw Problem.notFound(`run ${runId} is not parked`);
+  return { data: result };
+}

@@ -1,0 +1,43 @@
+import type { Pool } from 'pg';
+import { policyWarnings } from '../classifier/policy';
+import type { Policy } from '../classifier/policy';
+import { savePolicy } from '../projector/policies';
+import { recordAudit } from './audit-entries';
+import type { Operator } from './replays';
+
+export interface ProposedPolicy {
+  readonly version: number;
+  /** False: the same policy was there already, under this version, and nothing was kept. */
+  readonly added: boolean;
+  readonly warnings: readonly string[];
+}
+
+/** Keeps a policy as a new immutable version, with an audit entry in the same transaction. Idempotent by content. */
+export async function proposePolicy(pool: Pool, policy: Policy, operator: Operator): Promise<ProposedPolicy> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    // Of two that propose the same at once, the second finds the first one's version and leaves no entry.
+    await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.policies'))`);
+    const { rows } = await client.query<{ last: number }>(
+      'select coalesce(max(version), 0) as last from opstruth.policies',
+    );
+    // It asks for a Pool and does nothing with it but query, which a client does inside its transaction.
+    const version = await savePolicy(client as unknown as Pool, policy, operator.actor, operator.reason);
+    const added = version > rows[0]!.last;
+    if (added)
+      await recordAudit(client, {
+        ...operator,
+        action: 'policy.propose',
+        generation: null,
+        details: { version },
+      });
+    await client.query('commit');
+    return { version, added, warnings: policyWarnings(policy) };
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  } finally {
+    client.release();
+  }
+}

@@ -1,0 +1,130 @@
+import type { Pool } from 'pg';
+import Cursor from 'pg-cursor';
+import { judgeWith } from '../classifier/classifier';
+import { verdictAt } from '../classifier/classified-run';
+import type { RunFacts } from '../domain/run-facts';
+import type { Instant } from '../events/instant';
+import { START } from '../events/position';
+import { surfacesDigest } from '../projector/generation-schema';
+import { liveGeneration } from '../projector/generations';
+import type { Generation } from '../projector/generations';
+import { judgeFor } from '../projector/live-classification';
+import { loadPolicy } from '../projector/policies';
+import { divergence } from './divergence';
+import type { OperatorContext } from './operator-context';
+import { MatrixTally } from './transition-matrix';
+import type { Comparison } from './transition-matrix';
+
+/** What to rebuild with; what is left out stays as it is in the live generation. */
+export interface Candidate {
+  readonly policyVersion?: number | undefined;
+  readonly classifierVersion?: number | undefined;
+}
+
+export interface ReplayPlan extends Comparison {
+  readonly from: {
+    readonly generation: number;
+    readonly classifierVersion: number;
+    readonly policyVersion: number;
+  };
+  readonly to: { readonly classifierVersion: number; readonly policyVersion: number };
+  /** Whether the run facts of the live generation will do, or the log has to be read. */
+  readonly madeBy: 'facts' | 'full';
+  readonly eventsToRead: number;
+  readonly runsToRead: number;
+  /** From what the last builds on this database took; null before the first one. */
+  readonly estimatedSeconds: number | null;
+}
+
+const RUNS_PER_READ = 2_000;
+const COUNT_ALL = 1_000_000_000;
+
+/**
+ * What a rebuild would change, without rebuilding anything: judges the live generation's run facts, all of one snapshot,
+ * by the rules in force and by the candidate's. Reads only. Throws when a version does not exist.
+ */
+export async function planReplay(
+  { pool, store, surfaces }: OperatorContext,
+  candidate: Candidate,
+  asOf: Instant,
+): Promise<ReplayPlan> {
+  const live = await requireLive(pool);
+  const { classifierVersion, policyVersion } = candidateOf(live, candidate);
+  const before = await judgeFor(pool, live);
+  const after = judgeWith(classifierVersion, await loadPolicy(pool, policyVersion));
+  const tally = new MatrixTally();
+  const client = await pool.connect();
+  try {
+    await client.query('begin transaction isolation level repeatable read read only');
+    const cursor = client.query(
+      new Cursor<{ facts: RunFacts; incomplete: boolean }>(
+        `select facts, incomplete from ${live.schema}.run_facts`,
+      ),
+    );
+    for (
+      let rows = await cursor.read(RUNS_PER_READ);
+      rows.length > 0;
+      rows = await cursor.read(RUNS_PER_READ)
+    )
+      for (const { facts, incomplete } of rows) {
+        const [old, now] = [before(facts), after(facts)];
+        tally.add(
+          {
+            workspaceId: facts.workspaceId,
+            runId: facts.runId,
+            from: verdictAt(old, asOf, incomplete).problemClass,
+            to: verdictAt(now, asOf, incomplete).problemClass,
+          },
+          () => divergence({ facts, timeline: old }, { facts, timeline: now }),
+        );
+      }
+    await cursor.close();
+    await client.query('commit');
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  } finally {
+    client.release();
+  }
+  const comparison = tally.comparison(asOf);
+  const madeBy = live.surfacesDigest === surfacesDigest(surfaces) ? 'facts' : 'full';
+  const { events } = await store.pending(START, COUNT_ALL);
+  return {
+    from: {
+      generation: live.id,
+      classifierVersion: live.classifierVersion,
+      policyVersion: live.policyVersion,
+    },
+    to: { classifierVersion, policyVersion },
+    madeBy,
+    eventsToRead: madeBy === 'facts' ? 0 : events,
+    runsToRead: madeBy === 'facts' ? comparison.runs : 0,
+    estimatedSeconds: await estimate(pool, madeBy, madeBy === 'facts' ? comparison.runs : events),
+    ...comparison,
+  };
+}
+
+export async function requireLive(pool: Pool): Promise<Generation> {
+  const live = await liveGeneration(pool);
+  if (!live) throw new Error('there is no live generation: start a projector first');
+  return live;
+}
+
+export function candidateOf(live: Generation, { classifierVersion, policyVersion }: Candidate) {
+  return {
+    classifierVersion: classifierVersion ?? live.classifierVersion,
+    policyVersion: policyVersion ?? live.policyVersion,
+  };
+}
+
+/** Seconds that `work` (events or runs) will take at the rate of the last finished builds of that kind. */
+async function estimate(pool: Pool, madeBy: 'facts' | 'full', work: number): Promise<number | null> {
+  const { rows } = await pool.query<{ rate: number | null }>(
+    `select sum(work_total)::float8 / nullif(sum(extract(epoch from ready_at - started_at)), 0)::float8 as rate
+     from (select * from opstruth.generations
+           where made_by = $1 and ready_at is not null and work_total > 0 order by id desc limit 5) recent`,
+    [madeBy],
+  );
+  const rate = rows[0]?.rate;
+  return rate ? work / rate : null;
+}

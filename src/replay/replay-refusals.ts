@@ -1,0 +1,34 @@
+import { Injectable } from '@nestjs/common';
+import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
+import { catchError, throwError } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { Problem } from '../http/problem';
+import { ReplayRefusedError } from './replays';
+
+/** Turns what the replays refuse into the problem it is over HTTP. */
+@Injectable()
+export class ReplayRefusals implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler<unknown>): Observable<unknown> {
+    return next.handle().pipe(
+      catchError((error: unknown) => {
+        const told = error instanceof ReplayRefusedError ? problemOf(error) : error;
+        return throwError(() => told);
+      }),
+    );
+  }
+}
+
+function problemOf({ code, message, details }: ReplayRefusedError): Problem {
+  switch (code) {
+    case 'no_such_replay':
+      return Problem.notFound(message);
+    case 'gate':
+      return new Problem('cutover_refused', { detail: message, members: { objections: details } });
+    case 'invalid':
+      return new Problem('unprocessable', { detail: message });
+    case 'wrong_state':
+    case 'replay_under_way':
+    case 'not_caught_up':
+      return new Problem(code, { detail: message });
+  }
+}

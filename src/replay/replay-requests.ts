@@ -1,0 +1,61 @@
+import { classifiers } from '../classifier/classifier';
+import { canonicalInstant } from '../events/instant';
+import { parsePosition } from '../events/position';
+import { isHistorical, listGenerations } from '../projector/generations';
+import { listPolicies } from '../projector/policies';
+import type { OperatorContext } from './operator-context';
+import type { Candidate } from './replay-plan';
+import { requireLive } from './replay-plan';
+import { ReplayRefusedError, stateOf } from './replays';
+import type { StartRequest } from './replays';
+
+/** Refuses (`invalid`) a policy or classifier version that does not exist, with those that do. */
+export async function requireCandidate(
+  { pool }: OperatorContext,
+  { policyVersion, classifierVersion }: Candidate,
+): Promise<void> {
+  if (classifierVersion !== undefined && !classifiers.has(classifierVersion))
+    throw new ReplayRefusedError(
+      'invalid',
+      `there is no classifier version ${classifierVersion}: this binary has ${[...classifiers.keys()].join(', ')}`,
+    );
+  if (policyVersion === undefined) return;
+  const versions = (await listPolicies(pool)).map(({ version }) => version);
+  if (!versions.includes(policyVersion))
+    throw new ReplayRefusedError(
+      'invalid',
+      `there is no policy version ${policyVersion}: there are ${versions.join(', ')}`,
+    );
+}
+
+/** The end of a historical generation as operators write it: an instant or a position; null when it is neither. */
+export function parseUntil(text: string): NonNullable<StartRequest['until']> | null {
+  const position = parsePosition(text);
+  if (position) return { position };
+  try {
+    return { at: canonicalInstant(text) };
+  } catch {
+    return null;
+  }
+}
+
+/** What `rollBack` would do, or why it is refused. Changes nothing. */
+export async function previewRollBack({ pool }: OperatorContext): Promise<{ from: number; to: number }> {
+  const live = await requireLive(pool);
+  const standbys = (await listGenerations(pool)).filter(({ state }) => state === 'standby');
+  const back = standbys.find(({ id }) => id === live.madeFrom) ?? standbys.at(-1);
+  if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
+  return { from: live.id, to: back.id };
+}
+
+/** Refuses what `abortReplay` or `retireGeneration` would refuse. Changes nothing. */
+export async function previewEnding(
+  { pool }: OperatorContext,
+  id: number,
+  action: 'abort' | 'retire',
+): Promise<void> {
+  const generations = await listGenerations(pool);
+  const historical = generations.some((one) => one.id === id && isHistorical(one));
+  const retirable = historical ? (['ready'] as const) : (['standby'] as const);
+  stateOf(generations, id, action === 'abort' ? ['building', 'ready'] : retirable, action);
+}

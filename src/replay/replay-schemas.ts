@@ -1,0 +1,111 @@
+import { z } from 'zod';
+import { PROBLEM_CLASSES } from '../domain/classification';
+import { instantSchema } from '../events/operation-run-events';
+import { describeInput } from '../http/json-schema';
+import { single } from '../http/query-values';
+import { DEFAULT_MAX_CHANGE_PERCENT } from './cutover';
+import { parseUntil } from './replay-requests';
+import { replayStatusSchema } from './replay-status';
+import { SAMPLES_PER_TRANSITION } from './transition-matrix';
+
+const id = z.int().min(1).max(2_147_483_647);
+const reason = z.string().trim().min(1).max(500).describe('Why, kept with what was done.').optional();
+const apply = z.boolean().default(false).describe('Do it. Without: only say what would be done.');
+const candidate = {
+  policyVersion: id.optional().describe('Default: the one in force.'),
+  classifierVersion: id.optional().describe('Default: the one in force.'),
+};
+
+const untilText = z.string().describe('An instant, or a position such as 123.4.');
+const until = describeInput(
+  untilText.transform((text, context) => {
+    const end = parseUntil(text);
+    if (end) return end;
+    context.addIssue('must be an ISO 8601 instant with a zone, or a position such as 123.4');
+    return z.NEVER;
+  }),
+  untilText,
+);
+
+export const planBody = z.strictObject({ ...candidate, asOf: instantSchema.optional() });
+export type PlanBody = z.infer<typeof planBody>;
+
+export const startBody = z.strictObject({
+  ...candidate,
+  full: z.boolean().default(false).describe('Read the log even where the run facts would do.'),
+  until: until.optional(),
+  reason,
+});
+export type StartBody = z.infer<typeof startBody>;
+
+export const cutoverBody = z.strictObject({
+  apply,
+  maxChangePercent: z.number().min(0).max(100).default(DEFAULT_MAX_CHANGE_PERCENT),
+  force: z.boolean().default(false).describe('Whatever speaks against it; needs a reason.'),
+  reason,
+});
+export type CutoverBody = z.infer<typeof cutoverBody>;
+
+export const stepBody = z.strictObject({ apply, reason });
+export type StepBody = z.infer<typeof stepBody>;
+
+/** Ids in paths are digits; anything else names nothing that could be there. */
+export const replayParams = z.strictObject({
+  id: describeInput(
+    z
+      .string()
+      .regex(/^[1-9]\d{0,8}$/, 'must be the number of a replay')
+      .transform(Number),
+    id,
+  ),
+});
+export type ReplayParams = z.infer<typeof replayParams>;
+
+export const diffQuery = z.strictObject({ asOf: single(instantSchema).optional() });
+export type DiffQuery = z.infer<typeof diffQuery>;
+
+const matrixClass = z.enum([...PROBLEM_CLASSES, 'absent']);
+const transition = { workspaceId: z.string(), from: matrixClass, to: matrixClass };
+const comparison = {
+  asOf: z.string(),
+  runs: z.int(),
+  changed: z.int(),
+  changedPercent: z.number(),
+  matrix: z.array(z.object({ ...transition, runs: z.int() })),
+  samples: z
+    .array(z.object({ ...transition, runId: z.string(), because: z.string() }))
+    .describe(`Of each change at most ${SAMPLES_PER_TRANSITION}, each with the first thing that differs.`),
+};
+const comparisonSchema = z.object(comparison).meta({ id: 'ReplayComparison' });
+
+const planSchema = z
+  .object({
+    from: z.object({ generation: z.int(), classifierVersion: z.int(), policyVersion: z.int() }),
+    to: z.object({ classifierVersion: z.int(), policyVersion: z.int() }),
+    madeBy: z.enum(['facts', 'full']),
+    eventsToRead: z.int(),
+    runsToRead: z.int(),
+    estimatedSeconds: z.number().nullable().describe('Null before the first build on this database.'),
+    ...comparison,
+  })
+  .meta({ id: 'ReplayPlan' });
+
+export const planAnswer = z.object({ data: planSchema });
+export const statusAnswer = z.object({ data: replayStatusSchema });
+export const listAnswer = z.object({ data: z.object({ replays: z.array(replayStatusSchema) }) });
+export const diffAnswer = z.object({ data: comparisonSchema });
+export const cutoverAnswer = z.object({
+  data: z.object({
+    applied: z.boolean(),
+    from: z.int(),
+    to: z.int(),
+    objections: z.array(z.string()),
+    comparison: comparisonSchema,
+  }),
+});
+export const rollbackAnswer = z.object({
+  data: z.object({ applied: z.boolean(), from: z.int(), to: z.int() }),
+});
+export const endingAnswer = z.object({
+  data: z.object({ applied: z.boolean(), replay: replayStatusSchema }),
+});

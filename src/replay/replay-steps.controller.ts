@@ -1,0 +1,96 @@
+import { Controller, HttpCode, Inject, Post, UseInterceptors } from '@nestjs/common';
+import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
+import type { Principal } from '../auth/principal';
+import { Answers, ParsedBody, ParsedParams } from '../http/parsed';
+import { Problem } from '../http/problem';
+import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from './cutover';
+import { OPERATOR_CONTEXT } from './operator-context';
+import type { OperatorContext } from './operator-context';
+import { ReplayRefusals } from './replay-refusals';
+import { previewEnding, previewRollBack } from './replay-requests';
+import {
+  cutoverAnswer,
+  cutoverBody,
+  endingAnswer,
+  replayParams,
+  rollbackAnswer,
+  stepBody,
+} from './replay-schemas';
+import type { CutoverBody, ReplayParams, StepBody } from './replay-schemas';
+import { replayStatus } from './replay-status';
+import { abortReplay, retireGeneration } from './replays';
+import type { Operator } from './replays';
+
+/** Decisions about generations. Each is a preview unless `apply` is set. */
+@OnPlane('system')
+@UseInterceptors(ReplayRefusals)
+@Controller('system/projections')
+export class ReplayStepsController {
+  constructor(@Inject(OPERATOR_CONTEXT) private readonly context: OperatorContext) {}
+
+  /** A preview answers its objections; with `apply` they refuse it (409). */
+  @Post('replays/:id/cutover')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(cutoverAnswer)
+  async cutover(
+    @ParsedParams(replayParams) { id }: ReplayParams,
+    @ParsedBody(cutoverBody) { apply, maxChangePercent, force, reason }: CutoverBody,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    if (apply && force && reason === undefined)
+      throw Problem.reasonRequired('a forced cutover needs a reason, which is kept');
+    const gate = { maxChangePercent, forbidden: DEFAULT_FORBIDDEN };
+    const asOf = this.context.clock.now();
+    const check = apply
+      ? await cutOver(this.context, id, { gate, force, asOf }, operatorOf(principal, reason))
+      : await checkCutover(this.context, id, gate, asOf);
+    return { data: { applied: apply, ...check } };
+  }
+
+  @Post('rollback')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(rollbackAnswer)
+  async rollback(
+    @ParsedBody(stepBody) { apply, reason }: StepBody,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    const switched = apply
+      ? await rollBack(this.context, operatorOf(principal, reason))
+      : await previewRollBack(this.context);
+    return { data: { applied: apply, ...switched } };
+  }
+
+  @Post('replays/:id/retire')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(endingAnswer)
+  async retire(
+    @ParsedParams(replayParams) { id }: ReplayParams,
+    @ParsedBody(stepBody) { apply, reason }: StepBody,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    if (apply) await retireGeneration(this.context, id, operatorOf(principal, reason));
+    else await previewEnding(this.context, id, 'retire');
+    return { data: { applied: apply, replay: await replayStatus(this.context.pool, id) } };
+  }
+
+  @Post('replays/:id/abort')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(endingAnswer)
+  async abort(
+    @ParsedParams(replayParams) { id }: ReplayParams,
+    @ParsedBody(stepBody) { apply, reason }: StepBody,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    if (apply) await abortReplay(this.context, id, operatorOf(principal, reason));
+    else await previewEnding(this.context, id, 'abort');
+    return { data: { applied: apply, replay: await replayStatus(this.context.pool, id) } };
+  }
+}
+
+function operatorOf({ subject }: Principal, reason: string | undefined): Operator {
+  return { actor: subject, reason: reason ?? null };
+}

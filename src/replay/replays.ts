@@ -1,0 +1,226 @@
+import type { PoolClient } from 'pg';
+import { classifiers } from '../classifier/classifier';
+import type { Instant } from '../events/instant';
+import { comparePositions, formatPosition, START } from '../events/position';
+import type { Position } from '../events/position';
+import { createGeneration, generationById, isHistorical, listGenerations } from '../projector/generations';
+import type { Generation } from '../projector/generations';
+import { surfacesDigest } from '../projector/generation-schema';
+import { loadPolicy } from '../projector/policies';
+import { recordAudit } from './audit-entries';
+import type { OperatorContext } from './operator-context';
+import { candidateOf, requireLive } from './replay-plan';
+import type { Candidate } from './replay-plan';
+
+/** Who asks, and why; both are kept with what was done. */
+export interface Operator {
+  readonly actor: string;
+  readonly reason: string | null;
+}
+
+/** What an operator asked for cannot be done as things stand. The message says what stands in the way, and what to do. */
+export class ReplayRefusedError extends Error {
+  override readonly name = 'ReplayRefusedError';
+  constructor(
+    readonly code:
+      'no_such_replay' | 'wrong_state' | 'replay_under_way' | 'not_caught_up' | 'gate' | 'invalid',
+    message: string,
+    readonly details: readonly string[] = [],
+  ) {
+    super(message);
+  }
+}
+
+export interface StartRequest extends Candidate {
+  /** Reads the log even where the live generation's run facts would do. */
+  readonly full?: boolean;
+  readonly until?: { readonly at: Instant } | { readonly position: Position };
+}
+
+const COUNT_ALL = 1_000_000_000;
+
+/**
+ * Makes a new, empty generation beside the live one and asks for it to be built. A worker of any process takes it from
+ * there. Refused while another replay is being built or waits for its cutover; historical ones do not stand in the way.
+ */
+export async function startReplay(
+  context: OperatorContext,
+  request: StartRequest,
+  operator: Operator,
+): Promise<Generation> {
+  const { pool, store, surfaces } = context;
+  const live = await requireLive(pool);
+  const { classifierVersion, policyVersion } = candidateOf(live, request);
+  if (!classifiers.has(classifierVersion))
+    throw new ReplayRefusedError('invalid', `there is no classifier version ${classifierVersion}`);
+  await loadPolicy(pool, policyVersion);
+  const { until } = request;
+  const facts = !request.full && until === undefined && live.surfacesDigest === surfacesDigest(surfaces);
+  const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
+
+  return inLockedRegistry(context, async (client, generations) => {
+    const other = generations.find(
+      (one) => (one.state === 'building' || one.state === 'ready') && !isHistorical(one),
+    );
+    if (other && until === undefined)
+      throw new ReplayRefusedError(
+        'replay_under_way',
+        `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): cut it over or abort it first`,
+      );
+    const generation = await createGeneration(client, {
+      surfaces,
+      state: 'building',
+      classifierVersion,
+      policyVersion,
+      logIdentity: live.logIdentity,
+      withIndexes: false,
+    });
+    await client.query(
+      `update opstruth.generations
+       set made_by = $2, made_from = $3, until_at = $4, until_commit = $5, until_prepare = $6, phase = 'loading',
+           work_total = $7, started_at = now(), requested_by = $8, reason = $9
+       where id = $1`,
+      [
+        generation.id,
+        facts ? 'facts' : 'full',
+        live.id,
+        until && 'at' in until ? until.at : null,
+        until && 'position' in until ? until.position.commit : null,
+        until && 'position' in until ? until.position.prepare : null,
+        total,
+        operator.actor,
+        operator.reason,
+      ],
+    );
+    await recordAudit(client, {
+      ...operator,
+      action: 'replay.start',
+      generation: generation.id,
+      details: { classifierVersion, policyVersion, madeBy: facts ? 'facts' : 'full' },
+    });
+    return { ...generation, madeBy: facts ? 'facts' : 'full', workTotal: total };
+  });
+}
+
+/** Gives up a replay that is not live: what was built is dropped. */
+export async function abortReplay(context: OperatorContext, id: number, operator: Operator): Promise<void> {
+  const generation = await inLockedRegistry(context, async (client, generations) => {
+    const ended = stateOf(generations, id, ['building', 'ready'], 'abort');
+    await endGeneration(client, id, 'failed', `aborted by ${operator.actor}`);
+    await recordAudit(client, { ...operator, action: 'replay.abort', generation: id, details: {} });
+    return ended;
+  });
+  await dropTables(context, generation);
+}
+
+/** Drops a generation that nobody goes back to: a standby, or a historical one. */
+export async function retireGeneration(
+  context: OperatorContext,
+  id: number,
+  operator: Operator,
+): Promise<void> {
+  const generation = await inLockedRegistry(context, async (client, generations) => {
+    const historical = generations.some((one) => one.id === id && isHistorical(one));
+    const ended = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');
+    await endGeneration(client, id, 'retired', null);
+    await recordAudit(client, { ...operator, action: 'replay.retire', generation: id, details: {} });
+    return ended;
+  });
+  await dropTables(context, generation);
+}
+
+/**
+ * Makes `to` live and what was live standby, in one short transaction. Both keep following the log. Queries see the old
+ * generation whole or the new one whole. Refused (`not_caught_up`) when readers would be taken back in the log.
+ */
+export async function switchLive(
+  client: PoolClient,
+  generations: readonly Generation[],
+  to: Generation,
+): Promise<Generation> {
+  const live = generations.find(({ state }) => state === 'live');
+  if (!live) throw new ReplayRefusedError('wrong_state', 'there is no live generation to switch from');
+  if (comparePositions(to.checkpoint, live.checkpoint) < 0)
+    throw new ReplayRefusedError(
+      'not_caught_up',
+      `generation ${to.id} is at ${formatPosition(to.checkpoint)}, behind the live one at ${formatPosition(live.checkpoint)}`,
+    );
+  await client.query(`update opstruth.generations set state = 'standby' where id = $1`, [live.id]);
+  await client.query(`update opstruth.generations set state = 'live' where id = $1`, [to.id]);
+  await client.query(`select pg_notify('opstruth_generations', '')`);
+  return live;
+}
+
+/**
+ * Runs `work` with every generation's row locked, so that no batch moves a checkpoint and no other operator changes a
+ * state meanwhile. Short by construction: the projector waits for it.
+ */
+export async function inLockedRegistry<T>(
+  { pool }: Pick<OperatorContext, 'pool'>,
+  work: (client: PoolClient, generations: readonly Generation[]) => Promise<T>,
+): Promise<T> {
+  const client = await pool.connect();
+  try {
+    await client.query('begin');
+    await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    // In the order of ids, as everybody who locks several; a projector locks one.
+    await client.query(
+      `select id from opstruth.generations where state not in ('retired', 'failed') order by id for update`,
+    );
+    const result = await work(client, await listGenerations(client));
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback');
+    throw error;
+  } finally {
+    client.release();
+  }
+}
+
+export function stateOf(
+  generations: readonly Generation[],
+  id: number,
+  allowed: readonly Generation['state'][],
+  action: string,
+): Generation {
+  const generation = generations.find((one) => one.id === id);
+  if (!generation) throw new ReplayRefusedError('no_such_replay', `there is no generation ${id}`);
+  if (!allowed.includes(generation.state))
+    throw new ReplayRefusedError(
+      'wrong_state',
+      `cannot ${action} generation ${id}: it is ${generation.state}, not ${allowed.join(' or ')}`,
+    );
+  return generation;
+}
+
+export async function requireGeneration({ pool }: OperatorContext, id: number): Promise<Generation> {
+  const generation = await generationById(pool, id);
+  if (!generation) throw new ReplayRefusedError('no_such_replay', `there is no generation ${id}`);
+  return generation;
+}
+
+async function endGeneration(
+  client: PoolClient,
+  id: number,
+  state: 'retired' | 'failed',
+  failure: string | null,
+): Promise<void> {
+  await client.query('update opstruth.generations set state = $2, failure = $3 where id = $1', [
+    id,
+    state,
+    failure,
+  ]);
+}
+
+/** After the registry is unlocked: this waits for whoever still works on the tables, and nobody must wait for it. */
+async function dropTables({ pool }: OperatorContext, { schema }: Generation): Promise<void> {
+  await pool.query(`drop schema if exists ${schema} cascade`);
+}
+
+async function countRuns({ pool }: OperatorContext, { schema }: Generation): Promise<number> {
+  const { rows } = await pool.query<{ runs: number }>(
+    `select count(*)::int as runs from ${schema}.run_facts`,
+  );
+  return rows[0]!.runs;
+}

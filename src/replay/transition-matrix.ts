@@ -1,0 +1,84 @@
+import type { ProblemClass } from '../domain/classification';
+import { PROBLEM_CLASSES } from '../domain/classification';
+
+/** `absent`: the run is in one of the two generations only (a stream parked in the other, or a shorter history). */
+export type MatrixClass = ProblemClass | 'absent';
+
+export interface Transition {
+  readonly workspaceId: string;
+  readonly from: MatrixClass;
+  readonly to: MatrixClass;
+  readonly runs: number;
+}
+
+/** One run that changes class, and the first thing that differs between the two judgements of it. */
+export interface Sample {
+  readonly workspaceId: string;
+  readonly runId: string;
+  readonly from: MatrixClass;
+  readonly to: MatrixClass;
+  readonly because: string;
+}
+
+/** Old class -> new class of every run at one instant. */
+export interface Comparison {
+  readonly asOf: string;
+  readonly runs: number;
+  readonly changed: number;
+  /** `changed` in percent of `runs`. */
+  readonly changedPercent: number;
+  /** By workspace, then from, then to; unchanged runs are among them. */
+  readonly matrix: readonly Transition[];
+  readonly samples: readonly Sample[];
+}
+
+export const SAMPLES_PER_TRANSITION = 3;
+
+/** Counts transitions as runs come by and keeps the first samples of each. */
+export class MatrixTally {
+  private readonly counts = new Map<string, { transition: Omit<Transition, 'runs'>; runs: number }>();
+  private readonly samples: Sample[] = [];
+
+  /** `because` is asked only where the class changes and a sample is still wanted. */
+  add(at: Omit<Transition, 'runs'> & { readonly runId: string }, because: () => string): void {
+    const { workspaceId, from, to, runId } = at;
+    const key = JSON.stringify([workspaceId, from, to]);
+    const cell = this.counts.get(key) ?? { transition: { workspaceId, from, to }, runs: 0 };
+    cell.runs += 1;
+    this.counts.set(key, cell);
+    if (from !== to && cell.runs <= SAMPLES_PER_TRANSITION)
+      this.samples.push({ workspaceId, runId, from, to, because: because() });
+  }
+
+  comparison(asOf: string): Comparison {
+    return comparisonOf(
+      asOf,
+      [...this.counts.values()].map(({ transition, runs }) => ({ ...transition, runs })),
+      this.samples,
+    );
+  }
+}
+
+export function comparisonOf(
+  asOf: string,
+  matrix: readonly Transition[],
+  samples: readonly Sample[],
+): Comparison {
+  const runs = matrix.reduce((sum, transition) => sum + transition.runs, 0);
+  const changed = matrix.reduce((sum, one) => sum + (one.from === one.to ? 0 : one.runs), 0);
+  return {
+    asOf,
+    runs,
+    changed,
+    changedPercent: runs === 0 ? 0 : (changed * 100) / runs,
+    matrix: [...matrix].sort(byPlace),
+    samples: [...samples].sort((a, b) => byPlace(a, b) || (a.runId < b.runId ? -1 : 1)),
+  };
+}
+
+const ORDER: readonly MatrixClass[] = [...PROBLEM_CLASSES, 'absent'];
+
+function byPlace(a: Omit<Transition, 'runs'>, b: Omit<Transition, 'runs'>): number {
+  if (a.workspaceId !== b.workspaceId) return a.workspaceId < b.workspaceId ? -1 : 1;
+  return ORDER.indexOf(a.from) - ORDER.indexOf(b.from) || ORDER.indexOf(a.to) - ORDER.indexOf(b.to);
+}

@@ -1,0 +1,142 @@
+import { readFile } from 'node:fs/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { Logger } from 'pino';
+import type { Pool } from 'pg';
+import { surfaces } from '../projections';
+import { LATEST_CLASSIFIER } from './classifier/classifier';
+import { defaultPolicy, parsePolicy } from './classifier/policy';
+import type { Policy } from './classifier/policy';
+import { ConfigError } from './config';
+import type { Config } from './config';
+import { openDatabase } from './db/database';
+import { migrate, schemaIsCurrent } from './db/migrate';
+import type { EventStore } from './event-store/event-store';
+import { ConnectionStringError } from './event-store/eventstoredb-connection-string';
+import { createEventStoreDbEventStore } from './event-store/eventstoredb-event-store';
+import { createPostgresEventStore } from './event-store/postgres-event-store';
+import { systemClock } from './events/instant';
+import type { Clock } from './events/instant';
+import { ensureLiveGeneration, liveGeneration } from './projector/generations';
+import type { Generation } from './projector/generations';
+import { LiveClassification } from './projector/live-classification';
+import { loadPolicy, savePolicy } from './projector/policies';
+
+/** What every process stands on, whatever its roles: the database, the log, the live generation and its judge. */
+export interface Runtime {
+  readonly config: Config;
+  readonly pool: Pool;
+  readonly databaseUrl: string;
+  readonly store: EventStore;
+  readonly clock: Clock;
+  readonly generation: Generation;
+  readonly live: LiveClassification;
+  close(): Promise<void>;
+}
+
+/** The schema is older or newer than this binary. */
+export class SchemaNotCurrentError extends Error {
+  override readonly name = 'SchemaNotCurrentError';
+}
+
+/**
+ * Opens the database and the log, migrates when asked to, and makes the first policy and generation where there are
+ * none. Throws ConfigError, PolicyError, SchemaNotCurrentError or GenerationMismatchError, with nothing left open.
+ */
+export async function openRuntime(
+  config: Config,
+  log: Pick<Logger, 'info' | 'warn' | 'error'>,
+  options: { readonly migrate: boolean; readonly clock?: Clock } = { migrate: true },
+): Promise<Runtime> {
+  const firstPolicy = await readPolicy(config);
+  const onError = (error: Error) => log.error({ err: error }, 'a database connection failed');
+  // Connects at its first use, so a wrong setting is told before anything is open.
+  const eventStoreDb = openEventStoreDb(config, log);
+  const database = await openDatabase(config, { applicationName: 'opstruth', onError });
+  const { pool } = database;
+  const store = eventStoreDb ?? createPostgresEventStore({ pool, onError });
+  const close = async () => {
+    await store.close();
+    await database.close();
+  };
+  try {
+    if (options.migrate) {
+      const applied = await migrate(pool);
+      if (applied.length > 0) log.info({ migrations: applied }, 'database migrated');
+    } else if (!(await schemaIsCurrent(pool))) {
+      throw new SchemaNotCurrentError(
+        'the database has another schema than this version: run `opstruth migrate`',
+      );
+    }
+    const generation = await ensureLiveGeneration(pool, {
+      surfaces,
+      classifierVersion: LATEST_CLASSIFIER,
+      policyVersion:
+        (await liveGeneration(pool))?.policyVersion ??
+        (await savePolicy(pool, firstPolicy, 'opstruth', 'policy of the first generation')),
+      logIdentity: await store.identity(),
+    });
+    await warnOfOtherPolicy(pool, generation, config, firstPolicy, log);
+    const live = new LiveClassification(pool);
+    await live.refresh();
+    return {
+      config,
+      pool,
+      databaseUrl: database.url,
+      store,
+      clock: options.clock ?? systemClock,
+      generation,
+      live,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The log of a team that runs EventStoreDB or KurrentDB; read tables and control tables stay in PostgreSQL. */
+function openEventStoreDb({ eventStoreUrl }: Config, log: Pick<Logger, 'warn'>): EventStore | undefined {
+  if (eventStoreUrl === undefined) return undefined;
+  try {
+    return createEventStoreDbEventStore({
+      url: eventStoreUrl,
+      onError: (error) => log.warn({ err: error }, 'an event subscription was interrupted'),
+    });
+  } catch (error) {
+    if (error instanceof ConnectionStringError) throw new ConfigError([`EVENT_STORE_URL: ${error.message}`]);
+    throw error;
+  }
+}
+
+/** The file is the policy of the first generation only; whoever edits it later must not believe that it rules. */
+async function warnOfOtherPolicy(
+  pool: Pool,
+  { policyVersion }: Generation,
+  { policyFile }: Config,
+  given: Policy,
+  log: Pick<Logger, 'warn'>,
+): Promise<void> {
+  if (policyFile === undefined) return;
+  const { policy } = await loadPolicy(pool, policyVersion);
+  if (isDeepStrictEqual(policy, given)) return;
+  log.warn(
+    { policyFile, policyVersion },
+    'the policy file is not the policy in force: `opstruth policy propose` keeps it, a replay puts it in force',
+  );
+}
+
+async function readPolicy({ policyFile }: Config): Promise<Policy> {
+  if (policyFile === undefined) return defaultPolicy();
+  const text = await readFile(policyFile, 'utf8').catch((cause: unknown) => {
+    throw new ConfigError([`OPSTRUTH_POLICY_FILE: cannot be read: ${(cause as Error).message}`]);
+  });
+  return parsePolicy(parseJson(text, policyFile));
+}
+
+export function parseJson(text: string, file: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new ConfigError([`${file}: is not JSON: ${(cause as Error).message}`]);
+  }
+}

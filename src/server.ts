@@ -1,0 +1,59 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Logger } from 'pino';
+import { AppModule } from './app.module';
+import { startBackgroundRoles } from './background-roles';
+import { IdempotencyKeys } from './commands/idempotency';
+import { RunCommandExecutor } from './commands/run-command-executor';
+import { kyselyOn } from './db/database';
+import { SnapshotReader } from './db/snapshot-reader';
+import { createWakeUp } from './event-store/wake-up';
+import { Readiness } from './http/health.controller';
+import { configureHttp, createHttpAdapter } from './http/http-app';
+import { NestLogger } from './observability/logger';
+import { Metrics } from './observability/metrics';
+import { observeProjections } from './projection-observability';
+import type { Runtime } from './runtime';
+
+export interface Server {
+  /** Where it listens: `http://host:port`. */
+  readonly url: string;
+  readonly executor: RunCommandExecutor;
+  /** Stops taking requests, ends the loops, and leaves the runtime open for its owner to close. */
+  close(): Promise<void>;
+}
+
+/** Starts HTTP and the roles of the configuration over an open runtime. */
+export async function startServer(runtime: Runtime, log: Logger): Promise<Server> {
+  const { config, pool } = runtime;
+  const projected = createWakeUp({
+    pool,
+    channel: 'opstruth_projected',
+    onError: (error) => log.warn({ err: error }, 'waiting for projections by polling'),
+  });
+  const reader = new SnapshotReader(kyselyOn(pool), { wakeUp: projected });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AppModule.of(runtime, reader),
+    createHttpAdapter(log),
+    { bodyParser: false, logger: new NestLogger(log) },
+  );
+  configureHttp(app);
+  const executor = app.get(RunCommandExecutor);
+  const observed = observeProjections(runtime, app.get(Metrics));
+  const roles = startBackgroundRoles(runtime, executor, app.get(IdempotencyKeys), log, observed.onBatch);
+  app.get(Readiness).add(...observed.probes(roles.projector));
+  const close = async () => {
+    await app.close();
+    await roles.stop();
+    await projected.close();
+  };
+  try {
+    await app.listen(config.port, config.host);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  const url = (await app.getUrl()).replace('[::1]', 'localhost');
+  log.info({ url, roles: [...config.roles] }, 'serving');
+  return { url, executor, close };
+}

@@ -1,0 +1,309 @@
+import { DatabaseError } from 'pg';
+import type { Pool, PoolClient, QueryConfig } from 'pg';
+import { createPostgresEventStore } from '../../src/event-store/postgres-event-store';
+import type { Append, EventStore } from '../../src/event-store/event-store';
+import { START } from '../../src/events/position';
+import { createTestDatabase } from '../support/database';
+import type { TestDatabase } from '../support/database';
+import { eventStoreContract } from './event-store.contract';
+import {
+  eventually,
+  expectAppended,
+  expectLogOrder,
+  follow,
+  newEvent,
+  newEvents,
+  newStream,
+} from './event-store-fixtures';
+
+let database: TestDatabase;
+let pool: Pool;
+const survived: Error[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase({ max: 24 });
+  ({ pool } = database);
+});
+afterAll(() => database.close());
+
+async function makeStore(): Promise<{ store: EventStore; close: () => Promise<void> }> {
+  await pool.query('truncate opstruth.events, opstruth.event_log');
+  survived.length = 0;
+  // So long a poll that only notifications can keep the tests in time.
+  const store = createPostgresEventStore({ pool, pollMs: 60_000, onError: (error) => survived.push(error) });
+  return {
+    store,
+    close: async () => {
+      await store.close();
+      expect(survived).toEqual([]);
+    },
+  };
+}
+
+eventStoreContract('PostgreSQL', makeStore);
+
+describe('PostgreSQL event store', () => {
+  let store: EventStore;
+  let close: () => Promise<void>;
+  let other: PoolClient;
+
+  beforeEach(async () => {
+    ({ store, close } = await makeStore());
+    other = await pool.connect();
+  });
+  afterEach(async () => {
+    other.release(true);
+    await close();
+  });
+
+  /** An insert as another process makes it, in whatever transaction `other` is. */
+  const insertElsewhere = (streamId: string, revision = 0) =>
+    other.query(
+      `insert into opstruth.events (stream_id, revision, event_id, type, data, metadata)
+       values ($1, $2, gen_random_uuid(), 'OperationRunQueued', '{}', '{}')`,
+      [streamId, revision],
+    );
+
+  const create = async (streamId: string, count = 1) =>
+    expectAppended(await store.append({ streamId, expectedRevision: 'no_stream', events: newEvents(count) }));
+
+  const waitingForLocks = async () => {
+    const { rows } = await pool.query<{ pid: number }>(
+      `select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`,
+    );
+    return rows.map(({ pid }) => pid);
+  };
+
+  it('starts empty, and each log has a name of its own', async () => {
+    expect(await store.tail()).toEqual(START);
+    const identity = await store.identity();
+    await pool.query('truncate opstruth.event_log');
+    expect(await store.identity()).not.toBe(identity);
+  });
+
+  it('refuses a log restored into a server that is behind it', async () => {
+    await other.query(
+      `insert into opstruth.events (commit_xid, stream_id, revision, event_id, type, data, metadata)
+       values ('9000000000000000', 'operation_run-1', 0, gen_random_uuid(), 'OperationRunQueued', '{}', '{}')`,
+    );
+    await expect(store.identity()).rejects.toThrow(/9000000000000000.*restored/);
+  });
+
+  it('a reader never crosses an append that is still uncommitted, then gets it', async () => {
+    const [slow, quick] = [newStream(), newStream()];
+    await other.query('begin');
+    await insertElsewhere(slow);
+    await create(quick);
+    expect(await store.readStream(quick)).toHaveLength(1);
+    expect(await store.readAll(START, 10)).toEqual([]);
+    expect(await store.tail()).toEqual(START);
+    expect(await store.pending(START, 10)).toMatchObject({ events: 0 });
+    const following = follow(store, START, 2);
+    await other.query('commit');
+    const events = await following;
+    expect(events.map((event) => event.streamId)).toEqual([slow, quick]);
+    expectLogOrder(events);
+  });
+
+  it('what a long transaction elsewhere held back arrives when it ends, without a further append', async () => {
+    await other.query('begin');
+    await other.query('select pg_current_xact_id()');
+    const streamId = newStream();
+    await create(streamId);
+    const following = follow(store, START, 1);
+    expect(await store.readAll(START, 10)).toEqual([]);
+    await other.query('rollback');
+    expect((await following)[0]?.streamId).toBe(streamId);
+  });
+
+  it('a rolled-back append leaves a gap, not a hang', async () => {
+    const following = follow(store, START, 2);
+    await other.query('begin');
+    await insertElsewhere(newStream());
+    const [a, b] = [newStream(), newStream()];
+    await create(a);
+    await other.query('rollback');
+    const { position } = await create(b);
+    expect((await following).map((event) => event.streamId)).toEqual([a, b]);
+    expect(
+      await eventually(
+        () => store.tail(),
+        (tail) => tail.commit === position.commit,
+      ),
+    ).toEqual(position);
+  });
+
+  it('an append waits for a rival that holds its place, and takes it when the rival gives up', async () => {
+    const streamId = newStream();
+    await other.query('begin');
+    await insertElsewhere(streamId);
+    const appending = create(streamId, 2);
+    await eventually(waitingForLocks, (pids) => pids.length === 1);
+    await other.query('rollback');
+    expect((await appending).revision).toBe(1);
+  });
+
+  it('the loser of a bulk call is one stream, not the call', async () => {
+    const [lost, won] = [newStream(), newStream()];
+    await other.query('begin');
+    await insertElsewhere(lost);
+    const appending = store.appendMany(
+      [won, lost].map((streamId): Append => ({
+        streamId,
+        expectedRevision: 'no_stream',
+        events: newEvents(2),
+      })),
+    );
+    await eventually(waitingForLocks, (pids) => pids.length === 1);
+    await other.query('commit');
+    expect(await appending).toEqual([
+      expect.objectContaining({ kind: 'appended', revision: 1 }),
+      { kind: 'conflict', actualRevision: 0 },
+    ]);
+  });
+
+  it('bulk calls that wait for each other both come to an end', async () => {
+    const [a, b, p, q] = [newStream(), newStream(), newStream(), newStream()];
+    const another = await pool.connect();
+    const append = (streams: string[]) =>
+      store.appendMany(
+        streams.map((streamId): Append => ({
+          streamId,
+          expectedRevision: 'no_stream',
+          events: newEvents(1),
+        })),
+      );
+    try {
+      // Each call has its first stream and is stopped before its last, which is the other's first.
+      await other.query('begin');
+      await insertElsewhere(p);
+      await another.query('begin');
+      await another.query(
+        `insert into opstruth.events (stream_id, revision, event_id, type, data, metadata)
+         values ($1, 0, gen_random_uuid(), 'OperationRunQueued', '{}', '{}')`,
+        [q],
+      );
+      const calls = Promise.all([append([a, p, b]), append([b, q, a])]);
+      await eventually(waitingForLocks, (pids) => pids.length === 2);
+      await other.query('rollback');
+      await another.query('rollback');
+      const [[a1, p1, b1], [b2, q2, a2]] = (await calls).map((call) => call.map(({ kind }) => kind)) as [
+        string[],
+        string[],
+      ];
+      expect([p1, q2]).toEqual(['appended', 'appended']);
+      expect([a1, a2].sort()).toEqual(['appended', 'conflict']);
+      expect([b1, b2].sort()).toEqual(['appended', 'conflict']);
+    } finally {
+      another.release(true);
+    }
+  });
+
+  /** The same pool, with something happening around each query. */
+  const poolThat = (query: (text: string, values?: unknown[]) => Promise<unknown>): Pool =>
+    Object.assign(Object.create(pool) as Pool, { query });
+
+  it('goes one append at a time when a call is disturbed again and again', async () => {
+    const sizes: number[] = [];
+    const contended = poolThat((text, values) => {
+      // The second parameter has one element per append.
+      sizes.push((values?.[1] as unknown[]).length);
+      if (sizes.length > 3) return pool.query(text, values);
+      return Promise.reject(Object.assign(new DatabaseError('duplicate key', 0, 'error'), { code: '23505' }));
+    });
+    const disturbed = createPostgresEventStore({ pool: contended, onError: (error) => survived.push(error) });
+    const [taken, a, b] = [newStream(), newStream(), newStream()];
+    await create(taken);
+    const results = await disturbed.appendMany(
+      [a, taken, b].map((streamId): Append => ({
+        streamId,
+        expectedRevision: 'no_stream',
+        events: newEvents(2),
+      })),
+    );
+    expect(results.map(({ kind }) => kind)).toEqual(['appended', 'conflict', 'appended']);
+    expect(sizes).toEqual([3, 3, 3, 1, 1, 1]);
+    await disturbed.close();
+  });
+
+  it('a retry after the answer was lost writes nothing twice', async () => {
+    const losing = createPostgresEventStore({
+      pool: poolThat(async (...query) => {
+        await pool.query(...query);
+        throw new Error('connection lost after the commit');
+      }),
+      onError: (error) => survived.push(error),
+    });
+    const append: Append = { streamId: newStream(), expectedRevision: 'no_stream', events: newEvents(2) };
+    await expect(losing.append(append)).rejects.toThrow('connection lost');
+    const stored = await store.readStream(append.streamId);
+    expect(await store.append(append)).toEqual({
+      kind: 'appended',
+      revision: 1,
+      position: stored[1]?.position,
+    });
+    expect(await store.readStream(append.streamId)).toEqual(stored);
+    await losing.close();
+  });
+
+  it('a retry after the connection died before the commit writes once', async () => {
+    const append: Append = { streamId: newStream(), expectedRevision: 'no_stream', events: newEvents(2) };
+    await other.query('begin');
+    await insertElsewhere(append.streamId);
+    const appending = store.append(append);
+    const failed = expect(appending).rejects.toThrow(/terminat/);
+    const [pid] = await eventually(waitingForLocks, (pids) => pids.length === 1);
+    await pool.query('select pg_terminate_backend($1)', [pid]);
+    await failed;
+    await other.query('rollback');
+    expect(expectAppended(await store.append(append)).revision).toBe(1);
+    expect(await store.readStream(append.streamId)).toHaveLength(2);
+  });
+
+  it('a failed read ends the subscription with its cause', async () => {
+    const failing = createPostgresEventStore({
+      pool: poolThat(() => Promise.reject(new Error('disk on fire'))),
+      onError: (error) => survived.push(error),
+    });
+    await expect(follow(failing, START, 1)).rejects.toThrow('disk on fire');
+    await failing.close();
+  });
+
+  it('reads the log by its primary key, from any position', async () => {
+    const asked: QueryConfig[] = [];
+    const asking = createPostgresEventStore({
+      pool: poolThat((query) => {
+        asked.push(query as unknown as QueryConfig);
+        return pool.query(query);
+      }),
+      onError: (error) => survived.push(error),
+    });
+    await asking.readAll({ commit: 5n, prepare: 7n }, 10);
+    await asking.close();
+    await other.query('begin');
+    // On an empty table the planner would otherwise take whatever is at hand.
+    await other.query('set local enable_seqscan = off');
+    await other.query('set local enable_sort = off');
+    const { rows } = await other.query<{ 'QUERY PLAN': string }>(
+      `explain ${asked[0]?.text}`,
+      asked[0]?.values,
+    );
+    await other.query('rollback');
+    const plan = rows.map((row) => row['QUERY PLAN']).join('\n');
+    expect(plan).toMatch(/Index Cond: \(\(ROW\(commit_xid, "position"\) > .* AND \(commit_xid < /);
+  });
+
+  it('keeps microseconds of the time of record', async () => {
+    const streamId = newStream();
+    await store.append({ streamId, expectedRevision: 'no_stream', events: [newEvent(), newEvent()] });
+    await pool.query(
+      `update opstruth.events set recorded_at = case revision when 0 then timestamptz '2026-01-02 03:04:05.678901+02'
+       else timestamptz '2026-01-02 03:04:05.67+02' end where stream_id = $1`,
+      [streamId],
+    );
+    expect((await store.readStream(streamId)).map((event) => event.recordedAt)).toEqual([
+      '2026-01-02T01:04:05.678901Z',
+      '2026-01-02T01:04:05.670Z',
+    ]);
+  });
+});

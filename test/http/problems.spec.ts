@@ -1,0 +1,237 @@
+import { Controller, Get, HttpException, NotFoundException, Post } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
+import { z } from 'zod';
+import { OnPlane, Public } from '../../src/auth/auth.guard';
+import { BODY_LIMIT_BYTES } from '../../src/http/http-app';
+import { ParsedBody, ParsedParams, ParsedQuery } from '../../src/http/parsed';
+import { Problem } from '../../src/http/problem';
+import { many, single, wholeNumber } from '../../src/http/query-values';
+import { createTestApp } from './test-app';
+import type { TestApp } from './test-app';
+
+const bodySchema = z.object({ name: z.string(), count: z.number().int().optional() });
+const querySchema = z.strictObject({
+  status: many(z.enum(['queued', 'running'])).optional(),
+  limit: single(wholeNumber(1, 10)).default(5),
+});
+
+const state = { allowedActions: ['retry'], currentVersion: 7 };
+const THROWN: Record<string, () => unknown> = {
+  illegal: () => Problem.conflict('illegal_transition', 'cannot cancel run r1: it is completed', state),
+  precondition: () => Problem.preconditionFailed(7),
+  reason: () => Problem.reasonRequired('marking a run failed needs a reason'),
+  position: () => Problem.positionNotReached('9.9', '8.1', 2),
+  key: () => Problem.idempotencyKeyReused('k1'),
+  ready: () => Problem.notReady('no generation is live'),
+  missing: () => Problem.notFound(),
+  nest: () => new NotFoundException('no such thing'),
+  teapot: () => new HttpException('short and stout', 418),
+  zod: () => z.object({ a: z.string() }).safeParse({}).error,
+  bug: () => new Error('connection to db.internal:5432 refused, password hunter2'),
+  text: () => 'thrown text',
+};
+
+@Controller()
+@Public()
+class ProblemsController {
+  @Get('throw/:what')
+  fail(@ParsedParams(z.object({ what: z.string() })) { what }: { what: string }) {
+    throw THROWN[what]!();
+  }
+
+  @Get('items/:id')
+  item(@ParsedParams(z.object({ id: z.string() })) params: { id: string }) {
+    return params;
+  }
+
+  @Post('items')
+  create(@ParsedBody(bodySchema) body: z.infer<typeof bodySchema>) {
+    return body;
+  }
+
+  @Post('items::batch')
+  @RouteConfig({ bodyLimit: 2 * BODY_LIMIT_BYTES })
+  batch(@ParsedBody(bodySchema) body: z.infer<typeof bodySchema>) {
+    return { length: body.name.length };
+  }
+
+  @Get('list')
+  list(@ParsedQuery(querySchema) query: z.infer<typeof querySchema>) {
+    return query;
+  }
+}
+
+@Controller('closed')
+@OnPlane('admin')
+class ClosedController {
+  @Post()
+  create() {
+    return {};
+  }
+}
+
+describe('problems', () => {
+  let test: TestApp;
+  beforeAll(async () => {
+    test = await createTestApp([ProblemsController, ClosedController]);
+  });
+  afterAll(() => test.close());
+
+  async function request(
+    method: 'GET' | 'POST' | 'DELETE',
+    url: string,
+    payload?: string | object,
+    type?: string,
+  ) {
+    const response = await test.inject({
+      method,
+      url,
+      ...(payload !== undefined && { payload }),
+      headers: { 'x-request-id': 'req-1', ...(type && { 'content-type': type }) },
+    });
+    return response;
+  }
+
+  async function problem(...call: Parameters<typeof request>) {
+    const response = await request(...call);
+    expect(response.headers['content-type']).toBe('application/problem+json; charset=utf-8');
+    const body = response.json<Record<string, unknown>>();
+    expect(body).toMatchObject({
+      type: `urn:opstruth:problem:${String(body.code)}`,
+      status: response.statusCode,
+      title: expect.any(String) as string,
+    });
+    return { headers: response.headers, body };
+  }
+
+  it.each([
+    ['illegal', 409, { code: 'illegal_transition', allowedActions: ['retry'], currentVersion: 7 }],
+    ['precondition', 412, { code: 'precondition_failed', currentVersion: 7 }],
+    ['reason', 422, { code: 'reason_required' }],
+    ['position', 503, { code: 'position_not_reached', minPosition: '9.9', position: '8.1' }],
+    ['key', 422, { code: 'idempotency_key_reused' }],
+    ['ready', 503, { code: 'not_ready', detail: 'no generation is live' }],
+    ['missing', 404, { code: 'not_found' }],
+    ['nest', 404, { code: 'not_found', detail: 'no such thing' }],
+    ['zod', 400, { code: 'invalid_request', errors: [{ path: 'a', message: expect.any(String) as string }] }],
+  ])('%s is %i', async (what, status, members) => {
+    const { body, headers } = await problem('GET', `/throw/${what}`);
+    expect(body).toMatchObject({ status, instance: 'req-1', ...members });
+    expect(headers).toMatchObject({ 'cache-control': 'no-store', 'x-content-type-options': 'nosniff' });
+  });
+
+  it('says when to ask again for a position', async () => {
+    expect((await problem('GET', '/throw/position')).headers['retry-after']).toBe('2');
+  });
+
+  it.each(['bug', 'text', 'teapot'])('tells nothing about an unexpected %s, and logs it', async (what) => {
+    const { body } = await problem('GET', `/throw/${what}`);
+    expect(body).toEqual({
+      type: 'urn:opstruth:problem:internal',
+      title: 'Something went wrong on our side',
+      status: 500,
+      code: 'internal',
+      instance: 'req-1',
+    });
+    const entry = test.log().filter(({ msg }) => msg === 'request failed');
+    expect(entry.at(-1)).toMatchObject({ level: 'error', reqId: 'req-1' });
+    if (what === 'bug') expect(JSON.stringify(entry)).toContain('db.internal');
+  });
+
+  it('tells a path that is not there from a method that is not taken', async () => {
+    expect((await problem('GET', '/nowhere?x=1')).body).toMatchObject({
+      status: 404,
+      code: 'route_not_found',
+    });
+    const { body, headers } = await problem('DELETE', '/items/a%2Fb');
+    expect(body).toMatchObject({ status: 405, code: 'method_not_allowed' });
+    expect(headers.allow).toBe('GET, HEAD');
+    expect((await problem('GET', '/items:batch')).headers.allow).toBe('POST');
+  });
+
+  it.each([
+    ['broken JSON', '{"name":', 'application/json', 400, 'invalid_request'],
+    ['an empty body', '', 'application/json', 400, 'invalid_request'],
+    ['a form', 'name=x', 'application/x-www-form-urlencoded', 415, 'unsupported_media_type'],
+    ['text', 'hello', 'text/plain', 415, 'unsupported_media_type'],
+    [
+      'too much',
+      JSON.stringify({ name: 'x'.repeat(BODY_LIMIT_BYTES) }),
+      'application/json',
+      413,
+      'payload_too_large',
+    ],
+    [
+      'prototype pollution',
+      '{"__proto__": {"a": 1}, "name": "x"}',
+      'application/json',
+      400,
+      'invalid_request',
+    ],
+  ])('refuses %s', async (_, payload, type, status, code) => {
+    expect((await problem('POST', '/items', payload, type)).body).toMatchObject({ status, code });
+  });
+
+  it('refuses a URL that cannot be decoded', async () => {
+    expect((await problem('GET', '/items/%zz')).body).toMatchObject({ status: 400, code: 'invalid_request' });
+  });
+
+  it('refuses a path parameter of absurd length', async () => {
+    expect((await problem('GET', `/items/${'x'.repeat(3000)}`)).body).toMatchObject({
+      status: 414,
+      code: 'url_too_long',
+    });
+  });
+
+  it('lists every issue of a body, unknown fields among them', async () => {
+    const { body } = await problem('POST', '/items', { count: 1.5, colour: 'red' });
+    expect(body).toMatchObject({ status: 400, code: 'invalid_request' });
+    const errors = body.errors as { path: string; message: string }[];
+    expect(errors.map(({ path }) => path).sort()).toEqual(['', 'count', 'name']);
+    expect(errors.find(({ path }) => path === '')?.message).toContain('colour');
+    expect((await problem('POST', '/items')).body).toMatchObject({ errors: [{ path: 'name' }] });
+  });
+
+  it('refuses unknown, empty and contradicting query parameters, and tolerates repetition', async () => {
+    const list = async (query: string) =>
+      (await request('GET', `/list?${query}`)).json<Record<string, unknown>>();
+    expect(await list('limit=3&limit=3&status=running&status=queued&status=running')).toEqual({
+      limit: 3,
+      status: ['queued', 'running'],
+    });
+    expect(await list('status=queued')).toEqual({ limit: 5, status: ['queued'] });
+    for (const [query, path] of [
+      ['limit=3&limit=4', 'limit'],
+      ['limit=', 'limit'],
+      ['limit=11', 'limit'],
+      ['limit=1e1', 'limit'],
+      ['status=done', 'status.0'],
+      ['status=', 'status'],
+      ['stauts=queued', ''],
+    ] as const)
+      expect(await list(query)).toMatchObject({ status: 400, code: 'invalid_request', errors: [{ path }] });
+  });
+
+  it('serves a path with a literal colon, with a body limit of its own', async () => {
+    const payload = { name: 'x'.repeat(BODY_LIMIT_BYTES + 1) };
+    const response = await request('POST', '/items:batch', payload);
+    expect(response.statusCode).toBe(201);
+    expect(response.json()).toEqual({ length: BODY_LIMIT_BYTES + 1 });
+  });
+
+  it('hands over an encoded slash as part of one parameter', async () => {
+    const id = 'a/b c=%é:?#+';
+    const response = await request('GET', `/items/${encodeURIComponent(id)}`);
+    expect(response.json()).toEqual({ id });
+  });
+
+  it('takes over a sane request id only', async () => {
+    const idFor = async (given: string) =>
+      (await test.inject({ method: 'GET', url: '/list', headers: { 'x-request-id': given } })).headers[
+        'x-request-id'
+      ];
+    expect(await idFor('abc-123')).toBe('abc-123');
+    expect(await idFor('bad id "\n')).toMatch(/^[0-9a-f-]{36}$/);
+    expect(await idFor('x'.repeat(129))).toMatch(/^[0-9a-f-]{36}$/);
+  });
+});

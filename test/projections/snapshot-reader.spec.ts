@@ -1,0 +1,223 @@
+import { sql } from 'kysely';
+import type { Kysely } from 'kysely';
+import { EVERYTHING } from '../../src/auth/principal';
+import type { Scope } from '../../src/auth/principal';
+import { inScope } from '../../src/auth/scope-sql';
+import { kyselyOn } from '../../src/db/database';
+import { SnapshotReader } from '../../src/db/snapshot-reader';
+import type { SnapshotRequest } from '../../src/db/snapshot-reader';
+import type { Position } from '../../src/events/position';
+import { classified, queuedRun } from '../classifier/run-facts';
+import { createReadFixture } from './read-fixture';
+import type { ReadFixture } from './read-fixture';
+
+interface Tables {
+  recent_operations_runs: { run_id: string; queued_at: string; workspace_id: string; tenant_id: string };
+}
+
+let fixture: ReadFixture;
+let reader: SnapshotReader;
+beforeAll(async () => {
+  fixture = await createReadFixture();
+});
+afterAll(() => fixture.close());
+beforeEach(async () => {
+  await fixture.startOver();
+  reader = new SnapshotReader(kyselyOn(fixture.pool), { maxWaitMs: 300, pollMs: 5 });
+});
+afterEach(() => jest.restoreAllMocks());
+
+const run = (
+  runId: string,
+  position: string,
+  place: { workspaceId?: string; tenantId?: string | null } = {},
+) => ({
+  ...classified(queuedRun({ runId, ...place })),
+  position,
+});
+
+type Asked = Partial<Omit<SnapshotRequest, 'visible'>> & { readonly scope?: Scope };
+
+function ask({ scope = EVERYTHING, ...request }: Asked = {}, by = reader) {
+  const visible = scope.kind === 'everything' ? null : inScope(scope);
+  return by.read({ generation: null, visible, minPosition: null, ...request }, (db: Kysely<Tables>) => ({
+    runs: db.selectFrom('recent_operations_runs').select('run_id').orderBy('run_id'),
+    count: db.selectFrom('recent_operations_runs').select(sql<number>`count(*)`.as('n')),
+  }));
+}
+
+/** What was asked for, which there must be. */
+async function read(request: Asked = {}, by = reader) {
+  const snapshot = await ask(request, by);
+  if (snapshot.kind !== 'rows') throw new Error(snapshot.kind);
+  const { meta, rows } = snapshot;
+  return { meta, rows };
+}
+
+const at = (commit: number, prepare = 0): Position => ({ commit: BigInt(commit), prepare: BigInt(prepare) });
+
+async function makeLive(id: number): Promise<void> {
+  await fixture.pool.query(`update opstruth.generations set state = 'standby' where state = 'live'`);
+  await fixture.pool.query(`update opstruth.generations set state = 'live' where id = $1`, [id]);
+}
+
+test('answers all queries out of one snapshot of the live generation, and says which', async () => {
+  await fixture.show([run('a', '5.1'), run('b', '5.2')]);
+  expect(await read()).toEqual({
+    meta: { generation: fixture.generation.id, classifierVersion: 1, policyVersion: 1, position: '5.2' },
+    rows: { runs: [{ run_id: 'a' }, { run_id: 'b' }], count: [{ n: 2 }] },
+  });
+});
+
+test('sends one statement per read, once the live generation is known', async () => {
+  await read();
+  const query = jest.spyOn(fixture.pool, 'query');
+  const connect = jest.spyOn(fixture.pool, 'connect');
+  await read();
+  expect(query.mock.calls.length + connect.mock.calls.length).toBe(1);
+});
+
+test('after a switch the next read answers from the new generation', async () => {
+  await fixture.show([run('old', '1.1')]);
+  await read();
+  const next = await fixture.addGeneration('ready');
+  await fixture.show([run('new', '2.2')], next);
+  await makeLive(next.id);
+  const { meta, rows } = await read();
+  expect(meta).toMatchObject({ generation: next.id, position: '2.2' });
+  expect(rows.runs).toEqual([{ run_id: 'new' }]);
+});
+
+test('no read fails or mixes while generations are switched back and forth', async () => {
+  const [first, second] = [fixture.generation, await fixture.addGeneration('standby')];
+  await fixture.show([run('of-1', '1.1')]);
+  await fixture.show([run('of-2', '1.1')], second);
+  let switching = true;
+  const switches = (async () => {
+    for (let turn = 0; turn < 40; turn++) {
+      const client = await fixture.pool.connect();
+      const to = turn % 2 === 0 ? second : first;
+      await client.query('begin');
+      await client.query(`update opstruth.generations set state = 'standby' where state = 'live'`);
+      await client.query(`update opstruth.generations set state = 'live' where id = $1`, [to.id]);
+      await client.query('commit');
+      client.release();
+    }
+    switching = false;
+  })();
+  let reads = 0;
+  while (switching) {
+    const { meta, rows } = await read();
+    expect(rows.runs).toEqual([{ run_id: `of-${meta.generation === first.id ? 1 : 2}` }]);
+    reads += 1;
+  }
+  await switches;
+  expect(reads).toBeGreaterThan(5);
+});
+
+test('a reader that still knows a dropped generation finds the live one', async () => {
+  await read();
+  const next = await fixture.addGeneration('ready');
+  await makeLive(next.id);
+  await fixture.pool.query(`update opstruth.generations set state = 'retired' where id = $1`, [
+    fixture.generation.id,
+  ]);
+  await fixture.pool.query(`drop schema ${fixture.generation.schema} cascade`);
+  expect((await read()).meta.generation).toBe(next.id);
+});
+
+test('without a live generation the service is not ready', async () => {
+  await fixture.pool.query(`update opstruth.generations set state = 'standby'`);
+  expect(await ask()).toEqual({ kind: 'no_live_generation' });
+});
+
+test('a generation can be asked for by its number, unless it is retired, failed or unknown', async () => {
+  const historical = await fixture.addGeneration('ready');
+  await fixture.show([run('then', '1.1')], historical);
+  const { meta, rows } = await read({ generation: historical.id });
+  expect([meta.generation, rows.runs]).toEqual([historical.id, [{ run_id: 'then' }]]);
+  for (const state of ['retired', 'failed']) {
+    await fixture.pool.query('update opstruth.generations set state = $1 where id = $2', [
+      state,
+      historical.id,
+    ]);
+    expect(await ask({ generation: historical.id })).toEqual({ kind: 'no_such_generation' });
+  }
+  expect(await ask({ generation: 4_000_000_000 })).toEqual({ kind: 'no_such_generation' });
+});
+
+describe('the position of an answer', () => {
+  const limitedTo = (tenantIds: string[] | null): Scope => ({
+    kind: 'grants',
+    grants: [{ workspaceId: 'w1', tenantIds }],
+  });
+
+  test("is the newest one within the reader's scope", async () => {
+    await fixture.show([run('a', '5.1', { tenantId: 't1' }), run('b', '6.9', { tenantId: null })]);
+    await fixture.show([run('c', '7.10', { workspaceId: 'w2' })]);
+    const positionFor = async (scope: Scope) => (await read({ scope })).meta.position;
+    expect(await positionFor(EVERYTHING)).toBe('7.10');
+    expect(await positionFor(limitedTo(null))).toBe('6.9');
+    expect(await positionFor(limitedTo(['t1']))).toBe('5.1');
+    expect(await positionFor(limitedTo(['elsewhere']))).toBe('0.0');
+    expect(await positionFor({ kind: 'grants', grants: [] })).toBe('0.0');
+  });
+
+  test('compares as numbers, not as texts', async () => {
+    await fixture.show([run('a', '9.9', { tenantId: 't1' }), run('b', '10.10', { tenantId: 't2' })]);
+    expect((await read({ scope: limitedTo(null) })).meta.position).toBe('10.10');
+    expect((await read({ minPosition: at(9, 100) })).meta.position).toBe('10.10');
+  });
+});
+
+describe('waiting for a position', () => {
+  test('answers at once when it has been reached', async () => {
+    await fixture.show([run('a', '5.1')]);
+    expect((await read({ minPosition: at(5, 1) })).rows.count).toEqual([{ n: 1 }]);
+  });
+
+  test('answers as soon as it is reached, with the rows of that moment', async () => {
+    await fixture.show([run('a', '5.1')]);
+    const answer = read({ minPosition: at(5, 2) });
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    await fixture.show([run('b', '5.2')]);
+    expect((await answer).rows.count).toEqual([{ n: 2 }]);
+  });
+
+  test('is told by a wake-up where there is one', async () => {
+    await fixture.show([run('a', '5.1')]);
+    const wakes: (() => void)[] = [];
+    const wakeUp = { mark: () => 0, wait: () => new Promise<void>((resolve) => wakes.push(resolve)) };
+    const woken = new SnapshotReader(kyselyOn(fixture.pool), { wakeUp, maxWaitMs: 5_000 });
+    const answer = read({ minPosition: at(5, 2) }, woken);
+    while (wakes.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    await fixture.show([run('b', '5.2')]);
+    wakes[0]!();
+    expect((await answer).meta.position).toBe('5.2');
+  });
+
+  test('ends in time, and says where the read side is', async () => {
+    await fixture.show([run('a', '5.1')]);
+    expect(await ask({ minPosition: at(6) })).toMatchObject({ kind: 'behind', meta: { position: '5.1' } });
+  });
+
+  test('ends when the reader goes away', async () => {
+    const away = new AbortController();
+    const answer = read({ minPosition: at(6), signal: away.signal });
+    away.abort(new Error('gone'));
+    await expect(answer).rejects.toThrow('gone');
+  });
+});
+
+test('an error of a query is not mistaken for a switch', async () => {
+  const broken = reader.read(
+    { generation: null, visible: null, minPosition: null },
+    (db: Kysely<Tables>) => ({
+      runs: db
+        .selectFrom('recent_operations_runs')
+        .select(sql`1 / 0`.as('n'))
+        .where(sql<boolean>`1 / 0 = 1`),
+    }),
+  );
+  await expect(broken).rejects.toThrow('division by zero');
+});

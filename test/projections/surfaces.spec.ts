@@ -1,0 +1,124 @@
+import fc from 'fast-check';
+import { surfaces } from '../../projections';
+import { classifiedOf, detailOf } from '../../projections/run-detail/detail';
+import type { Detail } from '../../projections/run-detail/detail';
+import type { ClassifiedRun } from '../../src/classifier/classified-run';
+import { decisionOf } from '../../src/classifier/decision-zone';
+import { storedRunJson } from '../../src/classifier/run-row';
+import type { StoredRun } from '../../src/classifier/run-row';
+import type { KeyedTable, Row } from '../../src/projector/surface';
+import {
+  anyInstant,
+  anyRun,
+  at,
+  classified,
+  completedRun,
+  queuedRun,
+  reconciledRun,
+  runningRun,
+} from '../classifier/run-facts';
+
+const tables = surfaces.flatMap((surface) => surface.tables);
+
+function table(name: string): KeyedTable {
+  const found = tables.find((one) => one.name === name);
+  if (found?.kind !== 'keyed') throw new Error(`no keyed table ${name}`);
+  return found;
+}
+
+/** The tables that hold a row of the run, besides those that hold every run. */
+function shownIn(run: ClassifiedRun): string[] {
+  const everywhere = ['recent_operations_runs', 'operations_hub_runs', 'run_detail_runs', 'system_runs_runs'];
+  return tables
+    .filter((one) => one.kind === 'keyed' && one.row(run) !== null)
+    .map((one) => one.name)
+    .filter((name) => !everywhere.includes(name));
+}
+
+const ACTIVE = [
+  'tenant_dashboard_deadlines',
+  'workspace_overview_deadlines',
+  'progress_overlay_runs',
+  'operations_hub_deadlines',
+  'system_runs_deadlines',
+  'system_stuck_runs',
+];
+
+test('every table has a name of its own, and rows with exactly its columns, null only where it may be', () => {
+  expect(new Set(tables.map(({ name }) => name)).size).toBe(tables.length);
+  for (const surface of surfaces)
+    for (const { name } of surface.tables)
+      expect(name.startsWith(surface.name.replaceAll('-', '_'))).toBe(true);
+  fc.assert(
+    fc.property(anyRun, (run) => {
+      for (const one of tables) {
+        const rows: (Row | null)[] = one.kind === 'keyed' ? [one.row(run)] : [...one.cells(run)];
+        for (const row of rows) {
+          if (row === null) continue;
+          expect(Object.keys(row)).toEqual(Object.keys(one.columns));
+          for (const [column, { nullable }] of Object.entries(one.columns))
+            if (!nullable) expect([one.name, column, row[column]]).not.toEqual([one.name, column, null]);
+        }
+      }
+    }),
+  );
+});
+
+test('keys begin with the workspace', () => {
+  for (const one of tables) expect(Object.keys(one.columns)[0]).toBe('workspace_id');
+  for (const one of tables) if (one.kind === 'keyed') expect(one.columns).toHaveProperty('run_id');
+});
+
+test('a queued or running run is among the active, a completed one is not', () => {
+  expect(shownIn(classified(queuedRun()))).toEqual(ACTIVE);
+  expect(shownIn(classified(runningRun({ lastHeartbeatAt: at(60) })))).toEqual(ACTIVE);
+  expect(shownIn(classified(completedRun()))).toEqual(['notifications_messages']);
+});
+
+test('a reconciled run is among the failures and never among the stuck', () => {
+  expect(shownIn(classified(reconciledRun()))).toEqual(['system_failures_runs', 'notifications_messages']);
+  const asBlocked = reconciledRun({}, { outcome: 'blocked' });
+  expect(shownIn(classified(asBlocked))).toEqual(['system_failures_runs', 'notifications_messages']);
+});
+
+test('an active run that policy exempts has no deadline, and nothing else less', () => {
+  const run = classified(runningRun());
+  const exempt = { ...run, timeline: { ...run.timeline, staleAt: null, after: run.timeline.before } };
+  expect(shownIn(exempt)).toEqual(['progress_overlay_runs']);
+});
+
+test('a heartbeat moves no column that an index of a list is made of', () => {
+  const before = runningRun({ lastHeartbeatAt: at(60), version: 3 });
+  const after = { ...before, lastHeartbeatAt: at(120), version: 4 };
+  for (const one of tables) {
+    // The stuck list is the one that has to be found by its deadline.
+    if (one.kind !== 'keyed' || one.name === 'system_stuck_runs') continue;
+    const indexed = one.indexes.map(({ on, where }) => `${on} ${where ?? ''}`).join(' ');
+    const [old, fresh] = [one.row(classified(before)), one.row(classified(after))];
+    for (const column of Object.keys(one.columns))
+      if (old?.[column] !== fresh?.[column]) expect(indexed).not.toMatch(new RegExp(`\\b${column}\\b`));
+  }
+});
+
+test('a message goes to who started the run, else to its workspace', () => {
+  const addressee = (run: ClassifiedRun) => table('notifications_messages').row(run)?.addressee;
+  expect(addressee(classified(completedRun({ initiator: 'ann' })))).toBe('ann');
+  expect(addressee(classified(completedRun({ initiator: null })))).toBe('workspace:w1');
+});
+
+test('the detail keeps all that decision zone and guards are made of', () => {
+  fc.assert(
+    fc.property(anyRun, anyInstant, (run, asOf) => {
+      const row = JSON.parse(storedRunJson(run)) as StoredRun;
+      const detail = JSON.parse(JSON.stringify(detailOf(run))) as Detail;
+      const again = classifiedOf(row, detail);
+      expect(decisionOf(again, asOf)).toEqual(decisionOf(run, asOf));
+      expect({ ...again, facts: sorted(again.facts) }).toEqual({ ...run, facts: sorted(run.facts) });
+    }),
+  );
+});
+
+/** Rows keep counts sorted and drop what JSON drops; the rest must be equal. */
+function sorted(facts: ClassifiedRun['facts']): unknown {
+  return JSON.parse(JSON.stringify(facts));
+}

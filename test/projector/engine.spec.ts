@@ -1,0 +1,220 @@
+import { simulateWorkload } from '../../src/simulator/workload';
+import type { WorkloadOptions } from '../../src/simulator/workload';
+import { catchUp, FencedError, ParkedLimitError } from '../../src/projector/generation-projector';
+import { generationById } from '../../src/projector/generations';
+import { discardParked, listParked, retryParked } from '../../src/projector/parked-streams';
+import { createProjectionFixture, dumpGeneration } from '../support/projection';
+import type { ProjectionFixture } from '../support/projection';
+
+const WORKLOAD: WorkloadOptions = {
+  seed: 7,
+  runs: 400,
+  start: '2026-01-01T00:00:00.000Z',
+  meanGapSeconds: 10,
+  workspaces: 3,
+  tenantsPerWorkspace: 4,
+  meanRunSeconds: 240,
+  heartbeatSeconds: 60,
+  idPrefix: 'run-',
+};
+const T0 = '2026-01-01T00:00:00.000Z';
+
+function queue(runId: string, at = T0) {
+  const command = {
+    kind: 'queue' as const,
+    at,
+    workspaceId: 'w1',
+    tenantId: 't1',
+    type: 'sync',
+    initiator: null,
+    context: {},
+    summaryCounts: null,
+    predecessorRunId: null,
+    origin: null,
+  };
+  return { runId, command };
+}
+
+async function count(fixture: ProjectionFixture, table: string, where = 'true'): Promise<number> {
+  const { rows } = await fixture.pool.query<{ n: number }>(
+    `select count(*)::int as n from ${fixture.generation.schema}.${table} where ${where}`,
+  );
+  return rows[0]!.n;
+}
+
+describe('the projector engine', () => {
+  let fixture: ProjectionFixture;
+  beforeEach(async () => {
+    fixture = await createProjectionFixture();
+  });
+  afterEach(() => fixture.close());
+
+  test('the same log gives the same rows whatever the batch size, and whether in one go or with stops between', async () => {
+    await fixture.write(simulateWorkload(WORKLOAD));
+    const large = fixture.generation;
+    const [small, resumed] = [await fixture.anotherGeneration(), await fixture.anotherGeneration()];
+    await fixture.catchUp(large, { batchSize: 5000 });
+    await fixture.catchUp(small, { batchSize: 37 });
+    for (let stop = 0; stop < 3; stop++) {
+      const halting = new AbortController();
+      let batches = 0;
+      const onBatch = () => (batches++ === 4 ? halting.abort() : undefined);
+      await catchUp(resumed.id, { ...fixture.options, batchSize: 100, onBatch }, halting.signal);
+    }
+    await fixture.catchUp(resumed, { batchSize: 100 });
+
+    const expected = await dumpGeneration(fixture.pool, large.schema);
+    expect(expected.run_facts).toHaveLength(WORKLOAD.runs);
+    expect(expected.operations_hub_runs).toHaveLength(WORKLOAD.runs);
+    expect(await dumpGeneration(fixture.pool, small.schema)).toEqual(expected);
+    expect(await dumpGeneration(fixture.pool, resumed.schema)).toEqual(expected);
+  });
+
+  test('counters equal a recount of the rows, and cells that reach zero are gone', async () => {
+    await fixture.write(simulateWorkload(WORKLOAD));
+    await fixture.catchUp(fixture.generation, { batchSize: 61 });
+    const { schema } = fixture.generation;
+    const columns = 'workspace_id, tenant_id, type, status, outcome, problem_class, resolution, lineage';
+    const { rows } = await fixture.pool.query(
+      `(select ${columns}, count(*) as n from ${schema}.operations_hub_runs group by ${columns}
+        except select ${columns}, n from ${schema}.operations_hub_counts)
+       union all
+       (select ${columns}, n from ${schema}.operations_hub_counts
+        except select ${columns}, count(*) from ${schema}.operations_hub_runs group by ${columns})`,
+    );
+    expect(rows).toEqual([]);
+  });
+
+  test('a run that a surface no longer shows leaves it', async () => {
+    await fixture.write([queue('a'), queue('b')]);
+    await fixture.catchUp();
+    expect(await count(fixture, 'progress_overlay_runs')).toBe(2);
+    await fixture.write([{ runId: 'a', command: { kind: 'cancel', at: T0, reason: null } }]);
+    await fixture.catchUp();
+    expect(await count(fixture, 'progress_overlay_runs')).toBe(1);
+    expect(await count(fixture, 'notifications_messages')).toBe(1);
+  });
+
+  test('two projectors of one generation: every event is applied once and one of them is fenced', async () => {
+    await fixture.write(simulateWorkload({ ...WORKLOAD, runs: 150 }));
+    const reference = await fixture.anotherGeneration();
+    await fixture.catchUp(reference);
+    const results = await Promise.allSettled([
+      fixture.catchUp(fixture.generation, { batchSize: 20 }),
+      fixture.catchUp(fixture.generation, { batchSize: 20 }),
+    ]);
+    const refused = results.filter((result) => result.status === 'rejected');
+    expect(refused.map((result) => result.reason as Error)).toEqual([expect.any(FencedError)]);
+    await fixture.catchUp();
+    expect(await dumpGeneration(fixture.pool, fixture.generation.schema)).toEqual(
+      await dumpGeneration(fixture.pool, reference.schema),
+    );
+  });
+
+  test('a checkpoint beyond the end of the log refuses to go on', async () => {
+    await fixture.write([queue('a')]);
+    await fixture.catchUp();
+    await fixture.pool.query('delete from opstruth.events');
+    await expect(fixture.catchUp()).rejects.toThrow(/the log ends at/);
+  });
+
+  describe('with an event that cannot be read', () => {
+    beforeEach(async () => {
+      await fixture.write([queue('good'), queue('bad')]);
+      await fixture.writeRaw('bad', 1, 'OperationRunStarted', { occurredAt: 42 });
+      await fixture.writeRaw('bad', 2, 'OperationRunProgressed', { occurredAt: T0, summaryCounts: null });
+      await fixture.write([{ runId: 'good', command: { kind: 'start', at: T0 } }]);
+      await fixture.catchUp();
+    });
+
+    test('its stream waits, the others flow, and the run says that its projection is incomplete', async () => {
+      expect(await listParked(fixture.pool, fixture.generation)).toEqual([
+        expect.objectContaining({ runId: 'bad', revision: 1, eventType: 'OperationRunStarted', events: 2 }),
+      ]);
+      const { rows } = await fixture.pool.query<{ run_id: string; status: string; incomplete: string }>(
+        `select run_id, status, run->>'incomplete' as incomplete
+         from ${fixture.generation.schema}.operations_hub_runs order by run_id`,
+      );
+      expect(rows).toEqual([
+        { run_id: 'bad', status: 'queued', incomplete: 'true' },
+        { run_id: 'good', status: 'running', incomplete: 'false' },
+      ]);
+    });
+
+    test('later events queue up behind it, also after a restart', async () => {
+      await fixture.writeRaw('bad', 3, 'OperationRunProgressed', { occurredAt: T0, summaryCounts: null });
+      await fixture.catchUp();
+      expect((await listParked(fixture.pool, fixture.generation))[0]!.events).toBe(3);
+    });
+
+    test('a retry before the cause is mended parks it again and loses nothing', async () => {
+      const result = await retryParked(fixture.generation, 'bad', fixture.options);
+      expect(result).toMatchObject({ kind: 'parked_again', events: 2, revision: 1 });
+      expect(await count(fixture, 'operations_hub_runs', `run->>'incomplete' = 'true'`)).toBe(1);
+    });
+
+    test('a retry after the cause is mended applies all of it and fences the memory of a running projector', async () => {
+      await fixture.pool.query(
+        `update opstruth.events set data = json_build_object('occurredAt', $1::text)
+         where stream_id = 'operation_run-bad' and revision = 1`,
+        [T0],
+      );
+      const before = await generationById(fixture.pool, fixture.generation.id);
+      expect(await retryParked(fixture.generation, 'bad', fixture.options)).toEqual({
+        kind: 'cleared',
+        events: 2,
+      });
+      const after = await generationById(fixture.pool, fixture.generation.id);
+      expect(after!.epoch).toBe(before!.epoch + 1n);
+      expect(await count(fixture, 'operations_hub_runs', `status = 'running'`)).toBe(2);
+      expect(await count(fixture, 'parked_events')).toBe(0);
+      expect(await retryParked(fixture.generation, 'bad', fixture.options)).toEqual({ kind: 'not_parked' });
+    });
+
+    test('a discarded event stays out, of a new generation too, and what follows it is applied', async () => {
+      const decision = { actor: 'ops', reason: 'written by a broken deployment' };
+      const result = await discardParked(fixture.generation, 'bad', decision, fixture.options);
+      expect(result.kind).toBe('cleared');
+      const again = await fixture.anotherGeneration();
+      await fixture.catchUp(again);
+      const live = await dumpGeneration(fixture.pool, fixture.generation.schema);
+      expect(await dumpGeneration(fixture.pool, again.schema)).toEqual(live);
+      expect(await count(fixture, 'parked_events')).toBe(0);
+    });
+
+    test('too many of them stop the projector instead of hiding a broken deployment', async () => {
+      await fixture.writeRaw('bad', 3, 'OperationRunNobodyKnows', {});
+      await expect(fixture.catchUp(fixture.generation, { parkedLimit: 2 })).rejects.toThrow(ParkedLimitError);
+    });
+  });
+
+  test('a surface that throws on one run parks that run alone', async () => {
+    await fixture.write([queue('good'), queue('bad')]);
+    const [first, ...others] = fixture.options.surfaces;
+    const table = first!.tables[0]!;
+    if (table.kind !== 'counted') throw new Error('this test wants a counted table');
+    const throwing = {
+      ...first!,
+      tables: [
+        {
+          ...table,
+          cells: (run: Parameters<typeof table.cells>[0]) => {
+            if (run.facts.runId === 'bad') throw new Error('cannot show this');
+            return table.cells(run);
+          },
+        },
+        ...first!.tables.slice(1),
+      ],
+    };
+    await fixture.catchUp(fixture.generation, { surfaces: [throwing, ...others] });
+    expect(await listParked(fixture.pool, fixture.generation)).toEqual([
+      expect.objectContaining({ runId: 'bad', revision: 0, cause: 'Error: cannot show this' }),
+    ]);
+    expect(await count(fixture, 'operations_hub_runs')).toBe(1);
+    expect(await retryParked(fixture.generation, 'bad', fixture.options)).toEqual({
+      kind: 'cleared',
+      events: 1,
+    });
+    expect(await count(fixture, 'operations_hub_runs')).toBe(2);
+  });
+});

@@ -1,0 +1,130 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { createLease } from '../../src/projector/lease';
+import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
+import type { ProjectorHealth } from '../../src/projector/projector-role';
+import { startReplay } from '../../src/replay/replays';
+import { buildGeneration } from '../../src/replay/generation-build';
+import { generationById } from '../../src/projector/generations';
+import { testClock } from '../support/database';
+import { createProjectionFixture } from '../support/projection';
+import type { ProjectionFixture } from '../support/projection';
+import { eventually } from '../support/service';
+
+const T0 = '2026-01-01T00:00:00.000Z';
+const TTL_SECONDS = 1;
+
+function queue(runId: string) {
+  const command = {
+    kind: 'queue' as const,
+    at: T0,
+    workspaceId: 'w1',
+    tenantId: 't1',
+    type: 'sync',
+    initiator: null,
+    context: {},
+    summaryCounts: null,
+    predecessorRunId: null,
+    origin: null,
+  };
+  return { runId, command };
+}
+
+describe('several projector processes', () => {
+  let fixture: ProjectionFixture;
+  const running: { stop: AbortController; done: Promise<void> }[] = [];
+
+  beforeEach(async () => {
+    fixture = await createProjectionFixture();
+  });
+  afterEach(async () => {
+    for (const { stop } of running) stop.abort();
+    await Promise.all(running.splice(0).map(({ done }) => done));
+    await fixture.close();
+  });
+
+  function start(name: string, lease = createLease(fixture.pool, 'projector', name, TTL_SECONDS)) {
+    const health = createProjectorHealth();
+    const stop = new AbortController();
+    const quiet = { info: () => undefined, error: () => undefined };
+    const done = runProjectorRole(
+      {
+        ...fixture.options,
+        lease,
+        leaseTtlSeconds: TTL_SECONDS,
+        lookEveryMs: 20,
+        judgeFor: () => Promise.resolve(fixture.judge),
+        log: quiet,
+      },
+      health,
+      stop.signal,
+    );
+    running.push({ stop, done });
+    return { health, stop };
+  }
+
+  async function holds(health: ProjectorHealth): Promise<void> {
+    await eventually(() => Promise.resolve(health.holdsLease));
+  }
+
+  async function projected(): Promise<string[]> {
+    const { rows } = await fixture.pool.query<{ run_id: string }>(
+      `select run_id from ${fixture.generation.schema}.run_facts order by run_id`,
+    );
+    return rows.map((row) => row.run_id);
+  }
+
+  test('one projects, the other stands by and takes over when the first stops', async () => {
+    const first = start('first');
+    await holds(first.health);
+    const second = start('second');
+    await fixture.write([queue('a')]);
+    await eventually(async () => (await projected()).length === 1);
+    expect(second.health.holdsLease).toBe(false);
+    first.stop.abort();
+    await holds(second.health);
+    await fixture.write([queue('b')]);
+    await eventually(async () => (await projected()).length === 2);
+  });
+
+  test('one that went silent without giving the lease back is replaced when its time is up', async () => {
+    const dead = createLease(fixture.pool, 'projector', 'killed', TTL_SECONDS);
+    expect(await dead.hold()).toBe(true);
+    const second = start('second');
+    await holds(second.health);
+    await fixture.write([queue('a')]);
+    await eventually(async () => (await projected()).length === 1);
+  });
+
+  test('one that was paused and comes back is fenced by the checkpoint and applies nothing twice', async () => {
+    // A holder whose clock stood still: it believes in its lease for ever.
+    const stubborn = { hold: () => Promise.resolve(true), release: () => Promise.resolve() };
+    const paused = start('paused', stubborn);
+    await holds(paused.health);
+    const second = start('second');
+    await holds(second.health);
+    for (let n = 0; n < 20; n++) {
+      await fixture.write([queue(`run-${String(n).padStart(2, '0')}`)]);
+      if (n % 5 === 0) await sleep(5);
+    }
+    await eventually(async () => (await projected()).length === 20);
+    const { rows } = await fixture.pool.query<{ applied: string; n: string }>(
+      `select g.events_applied as applied, (select sum(n) from ${fixture.generation.schema}.system_runs_counts) as n
+       from opstruth.generations g where id = $1`,
+      [fixture.generation.id],
+    );
+    expect(rows).toEqual([{ applied: '20', n: '20' }]);
+  });
+
+  test('a generation that becomes ready is followed, beside the live one', async () => {
+    const { pool, store, options, judge } = fixture;
+    await fixture.write([queue('a')]);
+    const projector = start('first');
+    await holds(projector.health);
+    const context = { pool, store, surfaces: options.surfaces, clock: testClock(), judge: () => judge };
+    const next = await startReplay(context, { full: true }, { actor: 'test', reason: null });
+    await buildGeneration(next.id, options, new AbortController().signal);
+    await fixture.write([queue('b')]);
+    await eventually(async () => (await generationById(pool, next.id))!.eventsApplied === 2);
+    await eventually(async () => (await projected()).length === 2);
+  });
+});

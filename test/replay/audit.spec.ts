@@ -1,0 +1,237 @@
+import { generationById } from '../../src/projector/generations';
+import { projectionStatus } from '../../src/projector/projection-status';
+import { createLease } from '../../src/projector/lease';
+import { auditStreams } from '../../src/replay/audit';
+import { runAuditLoop } from '../../src/replay/audit-loop';
+import { auditSurfaces } from '../../src/replay/audit-surfaces';
+import { createRandom } from '../../src/simulator/random';
+import { testClock } from '../support/database';
+import { createProjectionFixture } from '../support/projection';
+import type { ProjectionFixture } from '../support/projection';
+import { AS_OF, writeEverything } from './audit-workload';
+
+let fixture: ProjectionFixture;
+beforeAll(async () => {
+  fixture = await createProjectionFixture();
+  await writeEverything(fixture);
+});
+afterAll(() => fixture.close());
+
+const ALL = 10_000;
+
+async function streams(sample = ALL, seed = 1) {
+  const random = createRandom(seed);
+  const generation = (await generationById(fixture.pool, fixture.generation.id))!;
+  return auditStreams(fixture.options, { generation, sample, random: () => random.between(0, 1) });
+}
+
+async function surfaces(asOf = AS_OF) {
+  return auditSurfaces(fixture.options, { generation: fixture.generation, asOf });
+}
+
+/** Damages a table for the length of `work`. Not by `truncate`, which empties it for snapshots taken before as well. */
+async function damaged<T>(statement: string, table: string, work: () => Promise<T>): Promise<T> {
+  const { schema } = fixture.generation;
+  await fixture.pool.query(`create table ${schema}.kept as select * from ${schema}.${table}`);
+  try {
+    await fixture.pool.query(statement.replaceAll('$schema', schema));
+    return await work();
+  } finally {
+    await fixture.pool.query(
+      `delete from ${schema}.${table}; insert into ${schema}.${table} select * from ${schema}.kept; drop table ${schema}.kept`,
+    );
+  }
+}
+
+describe('a generation that says what the log says', () => {
+  test('differs in nothing: parked, discarded, retried, reconciled and late runs included', async () => {
+    const report = await streams();
+    expect(report).toMatchObject({ differences: 0, found: [] });
+    const { rows } = await fixture.pool.query<{ runs: number }>(
+      `select count(*)::int as runs from ${fixture.generation.schema}.run_facts`,
+    );
+    expect(report.runs).toBe(rows[0]!.runs);
+    expect(report.runs).toBeGreaterThan(200);
+  });
+
+  test.each(['2026-01-01T00:00:00.000Z', AS_OF, '2026-01-09T00:00:00.000Z'])(
+    'has surfaces that agree at %s',
+    async (asOf) => {
+      expect(await surfaces(asOf)).toMatchObject({ differences: 0, found: [], asOf });
+    },
+  );
+
+  test('is sampled at random: as many runs as asked for, others each time, the same for the same chance', async () => {
+    const statements = jest.spyOn(fixture.store, 'readStreams');
+    for (const seed of [1, 1, 2]) expect((await streams(15, seed)).runs).toBe(15);
+    const [first, again, other] = statements.mock.calls.map(([streamIds]) => [...streamIds].sort());
+    statements.mockRestore();
+    expect(first).toEqual(again);
+    expect(first).not.toEqual(other);
+    expect(new Set(first).size).toBe(15);
+  });
+
+  test('is audited under its own rules while the log is ahead of it', async () => {
+    const at = '2026-01-01T07:00:00.000Z';
+    await fixture.write([{ runId: 'successor', command: { kind: 'start', at } }]);
+    expect((await streams()).differences).toBe(0);
+    await fixture.catchUp();
+    expect((await streams()).differences).toBe(0);
+  });
+});
+
+describe('what is planted is found and named', () => {
+  test('a wrong value in one row', async () => {
+    const statement = `update $schema.operations_hub_runs set status = 'queued' where run_id = 'reconciled'`;
+    await damaged(statement, 'operations_hub_runs', async () => {
+      const found = [
+        {
+          runId: 'reconciled',
+          table: 'operations_hub_runs',
+          column: 'status',
+          stored: 'queued',
+          expected: 'completed',
+        },
+      ];
+      expect(await streams()).toMatchObject({ differences: 1, found });
+      expect(await surfaces()).toMatchObject({ differences: 1, found });
+    });
+  });
+
+  test('a wrong member of a JSON column, and a deadline off by a microsecond', async () => {
+    const statement = `update $schema.system_stuck_runs set stale_at = stale_at + interval '1 microsecond',
+      run = jsonb_set(run::jsonb, '{type}', '"backup"')::json where run_id = 'successor'`;
+    await damaged(statement, 'system_stuck_runs', async () => {
+      const { found } = await streams();
+      expect(found.map(({ table, column }) => `${table}.${column}`)).toEqual([
+        'system_stuck_runs.stale_at',
+        'system_stuck_runs.run.type',
+      ]);
+    });
+  });
+
+  test('a missing row, and one too many', async () => {
+    const missing = `delete from $schema.notifications_messages where run_id = 'retried'`;
+    await damaged(missing, 'notifications_messages', async () => {
+      const one = { runId: 'retried', table: 'notifications_messages', column: '(row)', stored: 'missing' };
+      expect((await streams()).found).toMatchObject([one]);
+      expect((await surfaces()).found).toMatchObject([one]);
+    });
+    const stray = `insert into $schema.tenant_dashboard_deadlines values ('workspace-1', null, 'nobody', now())`;
+    await damaged(stray, 'tenant_dashboard_deadlines', async () => {
+      expect((await surfaces()).found).toContainEqual({
+        runId: 'nobody',
+        table: 'tenant_dashboard_deadlines',
+        column: '(row)',
+        stored: 'present',
+        expected: 'missing',
+      });
+    });
+  });
+
+  test('a wrong counter, as a cell and as the buckets it is in', async () => {
+    const statement = `update $schema.system_runs_counts set n = n + 1
+      where ctid = (select ctid from $schema.system_runs_counts where problem_class = 'terminal_follow_up' limit 1)`;
+    await damaged(statement, 'system_runs_counts', async () => {
+      const { found } = await surfaces();
+      expect(found.map(({ runId, table, column }) => [runId, table, column])).toEqual([
+        [null, 'system_runs_counts', 'n'],
+        [null, 'system_runs_counts', 'terminal_follow_up at the instant'],
+        [null, 'system_runs_counts', 'all at the instant'],
+      ]);
+      expect(found[0]!.stored).toBe(Number(found[0]!.expected) + 1);
+      expect(found[0]!.cell).toMatchObject({ problem_class: 'terminal_follow_up' });
+    });
+  });
+
+  test('a wrong fact: by the log in the facts, by the facts in the tables', async () => {
+    const statement = `update $schema.run_facts
+      set facts = jsonb_set(facts::jsonb, '{summaryCounts}', '{"items": 2}')::json where run_id = 'reconciled'`;
+    await damaged(statement, 'run_facts', async () => {
+      expect((await streams()).found).toEqual([
+        {
+          runId: 'reconciled',
+          table: 'run_facts',
+          column: 'facts.summaryCounts',
+          stored: { items: 2 },
+          expected: { items: 1 },
+        },
+      ]);
+      const { found } = await surfaces();
+      expect(found[0]).toMatchObject({ runId: 'reconciled', column: 'run.summaryCounts' });
+    });
+  });
+
+  test('an event that was skipped, and one that was applied behind a parked one', async () => {
+    const skipped = `update $schema.run_facts set facts = jsonb_set(facts::jsonb, '{version}', '1')::json
+      where run_id = 'retried'`;
+    await damaged(skipped, 'run_facts', async () => {
+      expect((await streams()).found).toMatchObject([{ column: 'facts.version', stored: 1, expected: 3 }]);
+    });
+    const unparked = `delete from $schema.parked_events where stream_id = 'operation_run-parked'`;
+    await damaged(unparked, 'parked_events', async () => {
+      const { found } = await streams();
+      expect(found[0]).toMatchObject({ runId: 'parked', table: 'parked_events', stored: 'missing' });
+      expect(found).toContainEqual(
+        expect.objectContaining({ column: 'incomplete', stored: true, expected: false }),
+      );
+    });
+  });
+
+  test('a scope whose position ran ahead of its runs', async () => {
+    const statement = `update $schema.scope_positions set prepare = prepare + 1 where tenant_id = 'tenant-1'`;
+    await damaged(statement, 'scope_positions', async () => {
+      const { found } = await surfaces();
+      expect(found.length).toBeGreaterThan(0);
+      for (const { table, column } of found) expect([table, column]).toEqual(['scope_positions', 'position']);
+    });
+  });
+
+  test('all of it in number, and the first hundred by name', async () => {
+    const statement = `update $schema.recent_operations_runs set type = 'nonsense'`;
+    await damaged(statement, 'recent_operations_runs', async () => {
+      const report = await streams();
+      expect(report.differences).toBe(report.runs);
+      expect(report.found).toHaveLength(100);
+    });
+  });
+});
+
+test('the audit of the background says in the status what it found, and keeps it when later looks find nothing', async () => {
+  const { pool, store } = fixture;
+  const look = async () => {
+    const { generations } = await projectionStatus(pool, store, testClock(AS_OF));
+    return generations.find(({ generation }) => generation === fixture.generation.id)!.audit;
+  };
+  expect(await look()).toBeNull();
+  const errors: object[] = [];
+  const stopping = new AbortController();
+  const untilRuns = async (runs: number) => {
+    const giveUpAt = Date.now() + 15_000;
+    while (((await look())?.runsTotal ?? 0) < runs && Date.now() < giveUpAt)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+  };
+  const statement = `update $schema.operations_hub_runs set type = 'nonsense'`;
+  const lease = createLease(pool, 'audit', 'test', 5);
+  const log = { info: () => undefined, error: (fields: object) => errors.push(fields) };
+  const options = { ...fixture.options, lease, everyMs: 10, sample: 3, random: Math.random, log };
+  let loop: Promise<void> = Promise.resolve();
+  try {
+    await damaged(statement, 'operations_hub_runs', async () => {
+      loop = runAuditLoop(options, stopping.signal);
+      await untilRuns(3);
+    });
+    await untilRuns(((await look())?.runsTotal ?? 0) + 6);
+  } finally {
+    stopping.abort();
+    await loop;
+  }
+  const result = (await look())!;
+  expect(result).toMatchObject({ runs: 3, differences: 0 });
+  expect(result.differencesTotal).toBeGreaterThanOrEqual(3);
+  expect(result.foundAt).not.toBeNull();
+  expect(result.found[0]).toMatchObject({ table: 'operations_hub_runs', column: 'type', stored: 'nonsense' });
+  expect(errors[0]).toMatchObject({ differences: 3 });
+  const { rows } = await pool.query(`select from opstruth.leases where name = 'audit'`);
+  expect(rows).toEqual([]);
+});

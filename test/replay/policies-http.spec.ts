@@ -1,0 +1,68 @@
+import { createReplaysApp, READER, STRICTER } from './replays-app';
+import type { ReplaysApp } from './replays-app';
+
+let app: ReplaysApp;
+beforeAll(async () => (app = await createReplaysApp()));
+afterAll(() => app.close());
+
+test('the list says which policy is in force, and a version is shown whole', async () => {
+  const { policies } = (await app.get('policies', READER)).answer.data as { policies: object[] };
+  expect(policies).toMatchObject([
+    { version: app.generation.policyVersion, inForce: true },
+    { version: app.stricter, inForce: false },
+    { version: app.harmless, inForce: false },
+  ]);
+  expect(policies[0]).not.toHaveProperty('policy');
+  const { answer } = await app.get(`policies/${app.stricter}`, READER);
+  expect(answer.data).toMatchObject({ version: app.stricter, policy: STRICTER });
+});
+
+test('a proposal is kept once, with one audit entry, and warns of what its author may not have meant', async () => {
+  const policy = { outcomeClasses: { failed: 'none' }, types: { sync: { queuedStaleAfterSeconds: 60 } } };
+  const kept = await app.post('policies', { policy, reason: 'quieter' });
+  expect(kept.statusCode).toBe(201);
+  expect(kept.answer.data).toMatchObject({
+    added: true,
+    warnings: [expect.stringContaining('outcomeClasses.failed') as string],
+  });
+  const { version } = kept.answer.data!;
+  expect((await app.get(`policies/${String(version)}`)).answer.data).toMatchObject({
+    createdBy: 'olga',
+    reason: 'quieter',
+    policy: { ...policy, defaults: { heartbeatEverySeconds: 60 } },
+  });
+  const again = await app.post('policies', { policy });
+  expect(again.statusCode).toBe(200);
+  expect(again.answer.data).toMatchObject({ version, added: false });
+  expect(await app.audited()).toEqual([{ actor: 'olga', action: 'policy.propose', reason: 'quieter' }]);
+});
+
+test('two who propose the same at once get one version and leave one entry', async () => {
+  const before = (await app.audited()).length;
+  const policy = { defaults: { runningStaleAfterSeconds: 77 } };
+  const answers = await Promise.all([1, 2, 3].map(() => app.post('policies', { policy })));
+  expect(new Set(answers.map(({ answer }) => answer.data!.version)).size).toBe(1);
+  expect(answers.map(({ statusCode }) => statusCode).sort()).toEqual([200, 200, 201]);
+  expect(await app.audited()).toHaveLength(before + 1);
+});
+
+test('a bad document is refused with every fault, and nothing is kept', async () => {
+  const before = (await app.get('policies')).body;
+  const policy = {
+    defaults: { runningStaleAfterSeconds: -1, colour: 'red' },
+    outcomeClasses: { failed: 'active_stale_attention' },
+  };
+  const { statusCode, answer } = await app.post('policies', { policy });
+  expect(statusCode).toBe(400);
+  expect(answer).toMatchObject({
+    code: 'invalid_request',
+    errors: [
+      { path: 'policy', message: expect.stringContaining('defaults.runningStaleAfterSeconds') as string },
+      { path: 'policy', message: expect.stringContaining('defaults.colour: unknown field') as string },
+      { path: 'policy', message: expect.stringContaining('a completed run is never stale') as string },
+    ],
+  });
+  for (const body of [{}, { policy: 'strict' }, { policy: {}, reason: ' ' }, { defaults: {} }])
+    expect((await app.post('policies', body)).statusCode).toBe(400);
+  expect((await app.get('policies')).body).toBe(before);
+});

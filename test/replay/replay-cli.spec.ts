@@ -1,0 +1,219 @@
+import { Command } from 'commander';
+import type { Output } from '../../src/cli/output';
+import {
+  abortReplayVerb,
+  cutoverVerb,
+  diffReplayVerb,
+  planReplayVerb,
+  replayStatusVerb,
+  resumeReplayVerb,
+  retireReplayVerb,
+  rollbackVerb,
+  startReplayVerb,
+} from '../../src/cli/replay';
+import { addReplayCommands } from '../../src/cli/replay-commands';
+import { createLease } from '../../src/projector/lease';
+import { generationById, liveGeneration } from '../../src/projector/generations';
+import { AS_OF, createReplaysFixture } from './replays-app';
+import type { ReplaysFixture } from './replays-app';
+
+/** What a verb told: the value of `--json`, the lines for a person, and the bar's figures. */
+function fakeOutput(json = false) {
+  const told = { value: undefined as unknown, lines: [] as string[], bar: [] as number[], stopped: 0 };
+  const output: Output = {
+    json,
+    line: () => undefined,
+    result: (value, toLines) => {
+      told.value = value;
+      told.lines = [...toLines(value)];
+    },
+    progress: () => ({ update: (done) => told.bar.push(done), stop: () => void told.stopped++ }),
+  };
+  return { output, told };
+}
+
+let fixture: ReplaysFixture;
+let errors: string[];
+const environment = { ...process.env };
+
+beforeEach(async () => {
+  fixture = await createReplaysFixture();
+  // The verbs open the database that the settings name, as they do at a terminal.
+  Object.assign(process.env, { DATABASE_URL: fixture.pool.options.connectionString, USER: 'olga' });
+  errors = [];
+  jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    errors.push(String(text));
+    return true;
+  });
+});
+afterEach(async () => {
+  process.env = { ...environment };
+  await fixture.close();
+  jest.restoreAllMocks();
+});
+
+/** Runs a verb as the command line would; the exit code does not outlive it. */
+async function run(work: (output: Output) => Promise<void>, json = false) {
+  const { output, told } = fakeOutput(json);
+  process.exitCode = undefined;
+  await work(output);
+  const exitCode = process.exitCode ?? 0;
+  process.exitCode = undefined;
+  return { ...told, text: told.lines.join('\n'), exitCode };
+}
+
+const liveId = async () => (await liveGeneration(fixture.pool))!.id;
+const stateOf = async (id: number) => (await generationById(fixture.pool, id))!.state;
+
+test('plan prints the work and the matrix per workspace, and changes nothing', async () => {
+  const plan = await run((output) => planReplayVerb(output, { policy: fixture.stricter, asOf: AS_OF }));
+  expect(plan.value).toMatchObject({ asOf: AS_OF, madeBy: 'facts', to: { policyVersion: fixture.stricter } });
+  expect(plan.text).toMatch(/from the run facts of generation 1: [\d,]+ runs to read, no estimate before/);
+  expect(plan.text).toMatch(/\d+ of \d+ runs change class \(\d+\.\d\d %\)/);
+  expect(plan.text).toMatch(/workspace workspace-1\nfrom +to +runs\nnone +unchanged +\d+\n/);
+  expect(plan.text).toMatch(/terminal_follow_up +none +\d+/);
+  expect(plan.text).toMatch(/counts as none instead of terminal_follow_up/);
+  expect(plan.exitCode).toBe(0);
+  expect(await fixture.audited()).toEqual([]);
+});
+
+test('start builds with a bar; cutover previews, refuses, is forced; rollback and retire ask for --apply', async () => {
+  const first = fixture.generation.id;
+  const started = await run((output) =>
+    startReplayVerb(output, { policy: fixture.stricter, reason: 'tighter' }),
+  );
+  const { id } = started.value as { id: number };
+  expect(started).toMatchObject({ exitCode: 0, stopped: 1 });
+  expect(started.bar.length).toBeGreaterThan(0);
+  expect(started.text).toMatch(
+    /is ready\n.*from run facts, asked for by olga: tighter\n[\d,]+ runs in .* s, /,
+  );
+
+  const diff = await run((output) => diffReplayVerb(output, id, { asOf: AS_OF }));
+  expect(diff.value).toMatchObject({ asOf: AS_OF });
+  expect(diff.text).toMatch(new RegExp(`^generation ${first} \\(live\\) -> ${id} \\(ready\\)`));
+
+  const preview = await run((output) => cutoverVerb(output, id, { maxChange: 5 }));
+  expect(preview.exitCode).toBe(1);
+  expect(preview.value).toMatchObject({ applied: false, refused: true, from: first, to: id });
+  expect(preview.text).toMatch(/objection: \d+ runs \(.*\) change class, more than 5 %/);
+  expect(preview.text).toMatch(/would be refused/);
+
+  const refused = await run((output) => cutoverVerb(output, id, { maxChange: 5, apply: true }));
+  expect(refused).toMatchObject({ exitCode: 1, value: undefined });
+  expect(errors.join('')).toMatch(
+    /^the cutover to generation \d+ is refused\n {2}\d+ runs .*\n {2}\d+ runs go/,
+  );
+  const json = await run((output) => cutoverVerb(output, id, { maxChange: 5, apply: true }), true);
+  expect(json).toMatchObject({ exitCode: 1, value: { refused: 'gate', details: expect.any(Array) as [] } });
+  expect(await liveId()).toBe(first);
+
+  const forced = { maxChange: 5, apply: true, force: true, reason: 'agreed' };
+  const done = await run((output) => cutoverVerb(output, id, forced));
+  expect(done).toMatchObject({ exitCode: 0, value: { applied: true, refused: false } });
+  expect(done.lines.at(-1)).toBe(
+    `generation ${id} is live; ${first} is standby, to go back to with \`replay rollback\``,
+  );
+  expect(await liveId()).toBe(id);
+
+  expect((await run((output) => rollbackVerb(output, {}))).text).toMatch(/^would make .*; add --apply$/);
+  expect(await liveId()).toBe(id);
+  await run((output) => rollbackVerb(output, { apply: true, reason: 'too quiet' }));
+  expect(await liveId()).toBe(first);
+
+  expect((await run((output) => retireReplayVerb(output, id, {}))).text).toMatch(/standby.*; add --apply$/);
+  expect(await stateOf(id)).toBe('standby');
+  await run((output) => retireReplayVerb(output, id, { apply: true }));
+  expect(await stateOf(id)).toBe('retired');
+  expect(await fixture.audited()).toEqual([
+    { actor: 'olga', action: 'replay.start', reason: 'tighter' },
+    { actor: 'olga', action: 'replay.cutover', reason: 'agreed' },
+    { actor: 'olga', action: 'replay.rollback', reason: 'too quiet' },
+    { actor: 'olga', action: 'replay.retire', reason: null },
+  ]);
+});
+
+test('a cutover within the limits needs no force', async () => {
+  await run((output) => startReplayVerb(output, { policy: fixture.harmless }));
+  const preview = await run((output) => cutoverVerb(output, 2, { maxChange: 0 }));
+  expect(preview.exitCode).toBe(0);
+  expect(preview.lines.at(-1)).toBe('would make generation 2 live and 1 standby; add --apply');
+});
+
+test('a detached replay waits, is followed while another process builds it, and taken over when that one goes', async () => {
+  const detached = await run((output) =>
+    startReplayVerb(output, { policy: fixture.stricter, full: true, detach: true }),
+  );
+  expect(detached.value).toMatchObject({ id: 2, state: 'building', madeBy: 'full', done: 0 });
+  expect(detached.text).toContain('opstruth replay resume 2');
+
+  const other = createLease(fixture.pool, 'replay-2', 'another process', 60);
+  expect(await other.hold()).toBe(true);
+  let over = false;
+  const resumed = run((output) => resumeReplayVerb(output, 2)).finally(() => (over = true));
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  expect(over).toBe(false);
+  await other.release();
+  expect(await resumed).toMatchObject({ exitCode: 0, value: { state: 'ready' } });
+
+  const again = await run((output) => resumeReplayVerb(output, 2));
+  expect(again.exitCode).toBe(1);
+  expect(errors.join('')).toBe('cannot go on building generation 2: it is ready, not building\n');
+});
+
+test('a build that fails ends with exit code 1 and its words, and stays to be resumed', async () => {
+  await run((output) => startReplayVerb(output, { policy: fixture.stricter, detach: true }));
+  await fixture.pool.query('drop table opstruth_gen_2.run_facts');
+  const failed = await run((output) => resumeReplayVerb(output, 2));
+  expect(failed).toMatchObject({ exitCode: 1, value: { state: 'building' } });
+  expect(failed.text).toMatch(/failure: .*run_facts" does not exist/);
+});
+
+test('status lists generations or tells of one; abort asks for --apply; refusals are told in words', async () => {
+  await run((output) => startReplayVerb(output, { until: '2026-01-01T00:10:00Z', reason: 'the outage' }));
+  const list = await run((output) => replayStatusVerb(output, undefined));
+  expect(list.value).toMatchObject([{ id: 2, until: '2026-01-01T00:10:00.000Z' }, { id: 1 }]);
+  expect(list.lines).toHaveLength(3);
+  expect((await run((output) => replayStatusVerb(output, 2))).text).toMatch(/^generation 2 is ready\n/);
+
+  expect((await run((output) => abortReplayVerb(output, 2, {}))).text).toMatch(/^would abort.*add --apply$/);
+  await run((output) => abortReplayVerb(output, 2, { apply: true }));
+  expect((await run((output) => replayStatusVerb(output, 2))).text).toContain('failure: aborted by olga');
+
+  for (const refused of [
+    (output: Output) => replayStatusVerb(output, 9),
+    (output: Output) => planReplayVerb(output, { policy: 99 }),
+    (output: Output) => startReplayVerb(output, { classifier: 99 }),
+    (output: Output) => rollbackVerb(output, { apply: true }),
+  ])
+    expect((await run(refused)).exitCode).toBe(1);
+  expect(errors.join('')).toMatch(
+    /^there is no generation 9\nthere is no policy version 99: there are [\d, ]+\nthere is no classifier version 99: .*\nthere is no standby generation to go back to\n$/,
+  );
+  await expect(run((output) => startReplayVerb(output, { until: 'noon' }))).rejects.toThrow('--until noon');
+});
+
+test('the command line hands flags over as the verbs take them, and refuses others', async () => {
+  const calls: unknown[][] = [];
+  const program = new Command().exitOverride();
+  addReplayCommands(
+    program,
+    () =>
+      (...args) => {
+        calls.push(args.slice(0, -1));
+        return Promise.resolve();
+      },
+    Number,
+  );
+  await program.parseAsync(['replay', 'cutover', '7', '--max-change', '2.5', '--force'], { from: 'user' });
+  await program.parseAsync(['replay', 'start', '--policy', '3', '--full', '--until', '1.2'], {
+    from: 'user',
+  });
+  expect(calls).toEqual([[7, { maxChange: 2.5, force: true }], [{ policy: 3, full: true, until: '1.2' }]]);
+  for (const command of program.commands[0]!.commands)
+    command.exitOverride().configureOutput({ writeErr: () => undefined });
+  for (const wrong of ['101', '-1', '', 'many'])
+    await expect(
+      program.parseAsync(['replay', 'cutover', '7', '--max-change', wrong], { from: 'user' }),
+    ).rejects.toThrow('from 0 to 100');
+});

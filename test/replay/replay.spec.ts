@@ -1,0 +1,206 @@
+import { parsePolicy } from '../../src/classifier/policy';
+import { catchUp } from '../../src/projector/generation-projector';
+import { generationById, liveGeneration } from '../../src/projector/generations';
+import type { Generation } from '../../src/projector/generations';
+import { judgeFor } from '../../src/projector/live-classification';
+import { savePolicy } from '../../src/projector/policies';
+import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../../src/replay/cutover';
+import { buildGeneration } from '../../src/replay/generation-build';
+import { diffGenerations } from '../../src/replay/generation-diff';
+import type { OperatorContext } from '../../src/replay/operator-context';
+import { planReplay } from '../../src/replay/replay-plan';
+import { abortReplay, ReplayRefusedError, retireGeneration, startReplay } from '../../src/replay/replays';
+import { simulateWorkload } from '../../src/simulator/workload';
+import type { WorkloadOptions } from '../../src/simulator/workload';
+import { testClock } from '../support/database';
+import { createProjectionFixture, dumpGeneration, TEST_POLICY } from '../support/projection';
+import type { ProjectionFixture } from '../support/projection';
+
+const WORKLOAD: WorkloadOptions = {
+  seed: 11,
+  runs: 300,
+  start: '2026-01-01T00:00:00.000Z',
+  meanGapSeconds: 10,
+  workspaces: 3,
+  tenantsPerWorkspace: 4,
+  meanRunSeconds: 240,
+  heartbeatSeconds: 60,
+  idPrefix: 'run-',
+};
+const AS_OF = '2026-01-01T00:52:00.000Z';
+const OPERATOR = { actor: 'test', reason: null };
+const GATE = { maxChangePercent: 5, forbidden: DEFAULT_FORBIDDEN };
+
+describe('replays', () => {
+  let fixture: ProjectionFixture;
+  let context: OperatorContext;
+  let stricter: number;
+
+  beforeEach(async () => {
+    fixture = await createProjectionFixture();
+    const { pool, store, options, judge } = fixture;
+    context = { pool, store, surfaces: options.surfaces, clock: testClock(AS_OF), judge: () => judge };
+    // History up to AS_OF: what is active then is neither over nor reconciled.
+    await fixture.write([...simulateWorkload(WORKLOAD)].filter(({ command }) => command.at <= AS_OF));
+    await fixture.catchUp();
+    const policy = parsePolicy({
+      defaults: { ...TEST_POLICY.defaults, runningStaleAfterSeconds: 120 },
+      outcomeClasses: { partially_succeeded: 'none', cancelled: 'terminal_follow_up' },
+    });
+    stricter = await savePolicy(pool, policy, 'test', null);
+  });
+  afterEach(() => fixture.close());
+
+  async function build(generation: Generation, signal = new AbortController().signal): Promise<Generation> {
+    const judge = await judgeFor(fixture.pool, generation);
+    await buildGeneration(generation.id, { ...fixture.options, judge }, signal);
+    return (await generationById(fixture.pool, generation.id))!;
+  }
+
+  test('the plan tells exactly what the diff after the rebuild says, from facts and from the log', async () => {
+    const plan = await planReplay(context, { policyVersion: stricter }, AS_OF);
+    expect(plan.changed).toBeGreaterThan(0);
+    expect(plan.madeBy).toBe('facts');
+    for (const full of [false, true]) {
+      const built = await build(await startReplay(context, { policyVersion: stricter, full }, OPERATOR));
+      expect(built).toMatchObject({ state: 'ready', madeBy: full ? 'full' : 'facts' });
+      const live = (await liveGeneration(fixture.pool))!;
+      const { matrix, samples, runs, changed } = await diffGenerations(fixture.pool, live, built, AS_OF);
+      expect({ matrix, runs, changed }).toEqual({
+        matrix: plan.matrix,
+        runs: plan.runs,
+        changed: plan.changed,
+      });
+      expect(samples.map(({ from, to }) => [from, to])).toEqual(
+        expect.arrayContaining([
+          ['none', 'active_stale_attention'],
+          ['none', 'terminal_follow_up'],
+          ['terminal_follow_up', 'none'],
+        ]),
+      );
+      await abortReplay(context, built.id, OPERATOR);
+    }
+  });
+
+  test('a rebuild from facts equals one from the log, row for row; and one with the same rules equals the live one', async () => {
+    const fromFacts = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
+    const rows = await dumpGeneration(fixture.pool, fromFacts.schema);
+    await abortReplay(context, fromFacts.id, OPERATOR);
+    const fromLog = await build(
+      await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR),
+    );
+    expect(await dumpGeneration(fixture.pool, fromLog.schema)).toEqual(rows);
+    expect(fromLog.checkpoint).toEqual(fromFacts.checkpoint);
+    await abortReplay(context, fromLog.id, OPERATOR);
+    const same = await build(await startReplay(context, { full: true }, OPERATOR));
+    expect(await dumpGeneration(fixture.pool, same.schema)).toEqual(
+      await dumpGeneration(fixture.pool, fixture.generation.schema),
+    );
+  });
+
+  test('a rebuild that was stopped anywhere goes on and ends the same', async () => {
+    const generation = await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR);
+    for (let stop = 0; stop < 4; stop++) {
+      const halting = new AbortController();
+      const judge = await judgeFor(fixture.pool, generation);
+      let batches = 0;
+      await buildGeneration(
+        generation.id,
+        {
+          ...fixture.options,
+          judge,
+          batchSize: 100,
+          onBatch: () => void (batches++ === stop && halting.abort()),
+        },
+        halting.signal,
+      ).catch(() => undefined);
+    }
+    const state = (await generationById(fixture.pool, generation.id))!.state;
+    const resumed =
+      state === 'ready' ? (await generationById(fixture.pool, generation.id))! : await build(generation);
+    const rows = await dumpGeneration(fixture.pool, resumed.schema);
+    await abortReplay(context, resumed.id, OPERATOR);
+    const whole = await build(await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR));
+    expect(await dumpGeneration(fixture.pool, whole.schema)).toEqual(rows);
+  });
+
+  test('a cutover that changes too much or loses follow-ups is refused with its objections, and forced only with a reason', async () => {
+    const next = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
+    const check = await checkCutover(context, next.id, GATE, AS_OF);
+    expect(check.objections).toEqual([
+      expect.stringMatching(/change class, more than 5 %/),
+      expect.stringMatching(/go from terminal_follow_up to none, which is forbidden/),
+    ]);
+    const request = { gate: GATE, force: false, asOf: AS_OF };
+    await expect(cutOver(context, next.id, request, OPERATOR)).rejects.toMatchObject({ code: 'gate' });
+    await expect(cutOver(context, next.id, { ...request, force: true }, OPERATOR)).rejects.toMatchObject({
+      code: 'invalid',
+    });
+    expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
+    await cutOver(
+      context,
+      next.id,
+      { ...request, force: true },
+      { actor: 'ops', reason: 'agreed with the team' },
+    );
+    expect((await liveGeneration(fixture.pool))!.id).toBe(next.id);
+    const { rows } = await fixture.pool.query(
+      `select actor, action, reason from opstruth.audit_entries where action = 'replay.cutover'`,
+    );
+    expect(rows).toEqual([{ actor: 'ops', action: 'replay.cutover', reason: 'agreed with the team' }]);
+  });
+
+  test('a rollback needs the standby level with the live one, flips back, and leaves the other as standby', async () => {
+    const next = await build(await startReplay(context, {}, OPERATOR));
+    await cutOver(context, next.id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
+    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
+    await catchUp(next.id, fixture.options);
+    await catchUp(fixture.generation.id, fixture.options);
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: next.id, to: fixture.generation.id });
+    expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
+    expect((await generationById(fixture.pool, next.id))!.state).toBe('standby');
+    await retireGeneration(context, next.id, OPERATOR);
+    expect((await generationById(fixture.pool, next.id))!.state).toBe('retired');
+    await expect(rollBack(context, OPERATOR)).rejects.toThrow('no standby');
+  });
+
+  test('a second replay is refused while one is under way, and every step checks the state', async () => {
+    const first = await startReplay(context, { policyVersion: stricter }, OPERATOR);
+    await expect(startReplay(context, {}, OPERATOR)).rejects.toMatchObject({ code: 'replay_under_way' });
+    await expect(checkCutover(context, first.id, GATE, AS_OF)).rejects.toMatchObject({ code: 'wrong_state' });
+    await expect(retireGeneration(context, fixture.generation.id, OPERATOR)).rejects.toThrow(
+      ReplayRefusedError,
+    );
+    await expect(abortReplay(context, 999, OPERATOR)).rejects.toMatchObject({ code: 'no_such_replay' });
+    await abortReplay(context, first.id, OPERATOR);
+    await expect(startReplay(context, { policyVersion: 999 }, OPERATOR)).rejects.toThrow(
+      'no policy version 999',
+    );
+  });
+
+  test('a historical generation shows what had happened by then, stays there, and cannot go live', async () => {
+    const until = '2026-01-01T00:20:00.000Z';
+    const built = await build(await startReplay(context, { until: { at: until } }, OPERATOR));
+    const { rows } = await fixture.pool.query<{ runs: number; expected: number }>(
+      `select (select count(*)::int from ${built.schema}.run_facts) as runs,
+              (select count(*)::int from opstruth.events
+               where type = 'OperationRunQueued' and data->>'occurredAt' <= $1) as expected`,
+      [until],
+    );
+    expect(rows[0]!.runs).toBe(rows[0]!.expected);
+    expect(rows[0]!.runs).toBeGreaterThan(50);
+    expect(rows[0]!.runs).toBeLessThan(WORKLOAD.runs);
+    await expect(checkCutover(context, built.id, GATE, AS_OF)).rejects.toThrow('historical');
+    await retireGeneration(context, built.id, OPERATOR);
+  });
+
+  test('a stream that parks in the new generation and not in the live one blocks the cutover', async () => {
+    const next = await build(await startReplay(context, {}, OPERATOR));
+    await fixture.pool.query(
+      `insert into ${next.schema}.parked_events (stream_id, revision, event_type, commit, prepare, cause)
+       values ('operation_run-x', 1, 'OperationRunStarted', 1, 1, 'planted')`,
+    );
+    const { objections } = await checkCutover(context, next.id, GATE, AS_OF);
+    expect(objections).toEqual([expect.stringContaining('operation_run-x')]);
+  });
+});

@@ -1,0 +1,140 @@
+import { mintToken } from '../../src/auth/mint-token';
+import type { TokenRequest } from '../../src/auth/mint-token';
+import { CAPABILITIES } from '../../src/auth/principal';
+import { loadConfig } from '../../src/config';
+import { createLogger } from '../../src/observability/logger';
+import { openRuntime } from '../../src/runtime';
+import { startServer } from '../../src/server';
+import { createTestDatabase, testClock } from './database';
+import type { TestClock } from './database';
+
+const SECRET = 'a secret for tests that is long enough to be accepted';
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  /** What tests look at of the many shapes an answer may have; a wrong look fails the test. */
+  readonly body: Body;
+}
+
+interface RunBody extends Record<string, unknown> {
+  readonly runId: string;
+  readonly problemClass: string;
+  readonly severity: string;
+  readonly staleAt: string;
+  readonly reconcileDueAt: string;
+  readonly lineage: Record<string, unknown> | null;
+}
+
+interface Body {
+  readonly version: number;
+  readonly position: string;
+  readonly successorRunId: string;
+  readonly code?: string;
+  readonly allowedActions: readonly string[];
+  readonly results: readonly { readonly status: number; readonly position?: string }[];
+  readonly meta: { readonly filter: Record<string, unknown>; readonly generation: number };
+  readonly data: RunBody & {
+    readonly rows: readonly RunBody[];
+    readonly poll: { readonly continue: boolean; readonly afterSeconds: number };
+    readonly buckets: Readonly<Record<string, { readonly value: number; readonly href: string }>>;
+  };
+  readonly paths: Record<string, unknown>;
+}
+
+/** The whole product over HTTP, on a database of its own and a clock that only the test moves. */
+export interface Service {
+  readonly clock: TestClock;
+  readonly databaseUrl: string;
+  readonly admin: Caller;
+  readonly system: Caller;
+  as(token: Partial<TokenRequest>): Promise<Caller>;
+  close(): Promise<void>;
+}
+
+export interface Caller {
+  readonly get: (path: string, headers?: Record<string, string>) => Promise<Answer>;
+  readonly post: (path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
+}
+
+/** Another process's worth of roles on the same database, when `databaseUrl` is given. */
+export async function startService(
+  options: { roles?: string; databaseUrl?: string; clock?: TestClock; policyFile?: string } = {},
+): Promise<Service> {
+  const database = options.databaseUrl === undefined ? await createTestDatabase() : null;
+  const databaseUrl = options.databaseUrl ?? database!.url;
+  const clock = options.clock ?? testClock();
+  const config = loadConfig({
+    DATABASE_URL: databaseUrl,
+    DATABASE_POOL_SIZE: '6',
+    AUTH_JWT_SECRET: SECRET,
+    PORT: '0',
+    RECONCILER_INTERVAL_SECONDS: '1',
+    ROLES: options.roles ?? 'api,projector,reconciler',
+    ...(options.policyFile !== undefined && { OPSTRUTH_POLICY_FILE: options.policyFile }),
+  });
+  const log = createLogger({ level: 'silent' });
+  const runtime = await openRuntime(config, log, { migrate: true, clock });
+  const server = await startServer(runtime, log);
+  const as = async (request: Partial<TokenRequest>): Promise<Caller> => {
+    const token = await mintToken({
+      secret: SECRET,
+      subject: 'tester',
+      plane: 'admin',
+      capabilities: CAPABILITIES[request.plane ?? 'admin'],
+      ttlSeconds: 365 * 86_400,
+      now: clock.now(),
+      ...request,
+    });
+    return callerOf(server.url, token);
+  };
+  return {
+    clock,
+    databaseUrl,
+    admin: await as({ workspaces: '*' }),
+    system: await as({ plane: 'system' }),
+    as,
+    async close() {
+      await server.close();
+      await runtime.close();
+      await database?.close();
+    },
+  };
+}
+
+function callerOf(url: string, token: string): Caller {
+  const call = async (method: string, path: string, body: unknown, headers: Record<string, string>) => {
+    const response = await fetch(url + path, {
+      method,
+      headers: {
+        authorization: `Bearer ${token}`,
+        connection: 'close',
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return {
+      status: response.status,
+      headers: response.headers,
+      text,
+      body: JSON.parse(text === '' ? '{}' : text) as Body,
+    };
+  };
+  return {
+    get: (path, headers = {}) => call('GET', path, undefined, headers),
+    post: (path, body = {}, headers = {}) => call('POST', path, body, headers),
+  };
+}
+
+/** Looks until `found` answers something, or fails: for effects of loops that run by themselves. */
+export async function eventually<T>(look: () => Promise<T | null | undefined | false>): Promise<T> {
+  for (let attempt = 0; attempt < 400; attempt++) {
+    const found = await look();
+    if (found) return found;
+    await new Promise((resolve) => setTimeout(resolve, 25));
+  }
+  throw new Error('it has not come to pass within 10 s');
+}
