@@ -39,7 +39,7 @@ module.exports = {
     },
     mayImportOnly('events', [], 'Events are the vocabulary: they know nobody.'),
     mayImportOnly('domain', [own('events')], 'Decisions depend on events alone.'),
-    mayImportOnly('event-store', [own('events')], 'The log knows events, not what they mean.'),
+    mayImportOnly('event-store', [own('events'), own('db')], 'The log knows events, not what they mean.'),
     mayImportOnly(
       'classifier',
       [own('events'), own('domain')],

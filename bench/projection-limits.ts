@@ -12,7 +12,7 @@ import { foldBatch } from '../src/projector/fold-batch';
 import { indexesSql, tablesSql } from '../src/projector/generation-schema';
 import type { SurfaceTable } from '../src/projector/surface';
 import { contentOf } from '../src/projector/surface-content';
-import { batchWrites, send } from '../src/projector/table-writer';
+import { batchStatements } from '../src/projector/table-writer';
 import type { Runtime } from '../src/runtime';
 
 /** Events a second of reading the whole log in order, parsing and folding it, and keeping nothing else. */
@@ -55,13 +55,13 @@ export async function oneTableUpsertRate({ pool, store, config, live }: Runtime)
         contentOf: (run) => contentOf([ONE_TABLE], run),
       });
       for (const [runId, { after }] of changes) runs.set(runId, after);
-      const writes = batchWrites(SCHEMA, [ONE_TABLE], changes, letters).filter((write) =>
+      const statements = batchStatements(SCHEMA, [ONE_TABLE], changes, letters).filter(({ name }) =>
         // What the engine writes for itself is not this limit's.
-        `${write.kind === 'load' ? write.table : write.name} `.startsWith(`${SCHEMA}.${ONE_TABLE.name} `),
+        name.startsWith(`${SCHEMA}.${ONE_TABLE.name} `),
       );
       const begun = performance.now();
       await client.query('begin');
-      await send(client, writes);
+      for (const statement of statements) await client.query(statement);
       await client.query('commit');
       milliseconds += performance.now() - begun;
       events += batch.length;

@@ -1,9 +1,7 @@
 import { surfaces } from '../projections';
 import { createGeneration } from '../src/projector/generations';
 import { readStates } from '../src/projector/run-states';
-import type { RunChange } from '../src/projector/fold-batch';
-import { contentOf, tablesOf } from '../src/projector/surface-content';
-import { batchWrites, send } from '../src/projector/table-writer';
+import { sendTexts, TableLoad } from '../src/replay/table-load';
 import type { Runtime } from '../src/runtime';
 import type { Benchmark } from './bench-context';
 import { withBenchRuntime } from './bench-runtime';
@@ -60,7 +58,7 @@ async function copyRate({ pool, generation, live }: Runtime): Promise<number> {
   );
   const ids = rows.map((row) => row.run_id);
   const runs = await readStates(pool, generation.schema, live.current(), ids);
-  const tables = tablesOf(surfaces);
+  const load = new TableLoad(surfaces);
   const client = await pool.connect();
   try {
     const { classifierVersion, policyVersion, logIdentity } = generation;
@@ -74,15 +72,10 @@ async function copyRate({ pool, generation, live }: Runtime): Promise<number> {
     });
     let milliseconds = 0;
     for (let from = 0; from < runs.length; from += RUNS_PER_TRANSACTION) {
-      const changes = new Map<string, RunChange>(
-        runs
-          .slice(from, from + RUNS_PER_TRANSACTION)
-          .map((after) => [after.facts.runId, { before: null, after, content: contentOf(tables, after) }]),
-      );
-      const writes = batchWrites(target.schema, tables, changes, []);
+      const { texts } = load.page(runs.slice(from, from + RUNS_PER_TRANSACTION));
       const begun = performance.now();
       await client.query('begin');
-      await send(client, writes);
+      await sendTexts(client, target.schema, texts);
       await client.query('commit');
       milliseconds += performance.now() - begun;
     }

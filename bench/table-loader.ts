@@ -1,11 +1,13 @@
 import type { Pool } from 'pg';
 import type { ClassifiedRun } from '../src/classifier/classified-run';
 import type { Position } from '../src/events/position';
-import { copyRows } from '../src/projector/copy-rows';
+import { copyText } from '../src/projector/copy-rows';
 import type { Generation } from '../src/projector/generations';
-import type { Columns, Row, Surface } from '../src/projector/surface';
-import { cellsOf, contentOf, rowOf, tablesOf } from '../src/projector/surface-content';
+import { indexesSql } from '../src/projector/generation-schema';
+import type { Row, Surface } from '../src/projector/surface';
 import { FACTS, factsRow } from '../src/projector/table-writer';
+import { sendTexts, TableLoad } from '../src/replay/table-load';
+import type { TableText } from '../src/replay/table-load';
 import { inLanes } from './in-parallel';
 
 export interface TableLoader {
@@ -15,24 +17,18 @@ export interface TableLoader {
   finish(checkpoint: Position): Promise<void>;
 }
 
-interface Load {
-  readonly table: string;
-  readonly columns: Columns;
-  readonly rows: readonly Row[];
-}
-
 /** Indexes made at the same time. */
 const INDEX_LANES = 2;
 
 const SCOPE_POSITIONS = {
-  table: 'scope_positions',
+  name: 'scope_positions',
   columns: {
     workspace_id: { type: 'text' },
     tenant_id: { type: 'text', nullable: true },
     commit: { type: 'numeric' },
     prepare: { type: 'numeric' },
   },
-} as const satisfies Omit<Load, 'rows'>;
+} as const satisfies Omit<TableText, 'text'>;
 
 /**
  * Fills an empty generation with what the surfaces' own functions make of runs, table by table, without a log. While
@@ -43,26 +39,19 @@ export async function openTableLoader(
   { id, schema }: Generation,
   surfaces: readonly Surface[],
 ): Promise<TableLoader> {
-  const tables = tablesOf(surfaces);
-  const counts = tables.map(() => new Map<string, { readonly row: Row; n: number }>());
+  const load = new TableLoad(surfaces);
   const scopes = new Map<string, Row>();
   let writing: Promise<unknown> = Promise.resolve();
-  const indexes = await takeIndexes(pool, schema);
+  const indexes = await takeIndexes(pool, schema, surfaces);
 
-  const write = (loads: readonly Load[]) => Promise.all(loads.map((load) => writeRows(pool, schema, load)));
+  const write = (texts: readonly TableText[]) =>
+    Promise.all(texts.map((text) => writeText(pool, schema, text)));
   return {
     async add(runs) {
-      const contents = runs.map((run) => contentOf(tables, run));
-      const loads: Load[] = [{ table: FACTS.name, columns: FACTS.columns, rows: runs.map(factsRow) }];
-      tables.forEach((table, index) => {
-        if (table.kind === 'counted') {
-          for (const content of contents)
-            for (const row of cellsOf(content, index, table)) count(counts[index]!, row);
-          return;
-        }
-        const rows = contents.map((content) => rowOf(content, index, table)).filter((row) => row !== null);
-        loads.push({ table: table.name, columns: table.columns, rows });
-      });
+      const texts = [
+        ...load.page(runs).texts,
+        { ...FACTS, text: copyText(FACTS.columns, runs.map(factsRow)) },
+      ];
       for (const { facts, position } of runs) {
         const [commit, prepare] = position.split('.');
         const { workspaceId: workspace_id, tenantId: tenant_id } = facts;
@@ -74,17 +63,13 @@ export async function openTableLoader(
         });
       }
       await writing;
-      writing = write(loads);
+      writing = write(texts);
       writing.catch(() => undefined); // awaited at the next chunk
     },
     async finish({ commit, prepare }) {
       await writing;
-      const counted = tables.flatMap((table, index) => {
-        const rows = [...counts[index]!.values()].map(({ row, n }) => ({ ...row, n }));
-        const columns: Columns = { ...table.columns, n: { type: 'int' } };
-        return table.kind === 'counted' ? [{ table: table.name, columns, rows }] : [];
-      });
-      await write([...counted, { ...SCOPE_POSITIONS, rows: [...scopes.values()] }]);
+      const scopesText = copyText(SCOPE_POSITIONS.columns, [...scopes.values()]);
+      await write([...load.counted(), { ...SCOPE_POSITIONS, text: scopesText }]);
       await inLanes(indexes.length, INDEX_LANES, async (nth) => void (await pool.query(indexes[nth]!)));
       await pool.query(
         `update opstruth.generations set checkpoint_commit = $2, checkpoint_prepare = $3, events_applied = $4,
@@ -97,28 +82,18 @@ export async function openTableLoader(
   };
 }
 
-/** Drops the indexes that no key needs and answers the statements that make them again, when the rows are there. */
-async function takeIndexes(pool: Pool, schema: string): Promise<string[]> {
-  const { rows } = await pool.query<{ name: string; definition: string }>(
-    `select indexname as name, indexdef as definition from pg_indexes
-     where schemaname = $1 and indexdef not like 'CREATE UNIQUE INDEX%'`,
-    [schema],
-  );
-  for (const { name } of rows) await pool.query(`drop index ${schema}.${name}`);
-  return rows.map(({ definition }) => definition);
+/** Drops the surfaces' keys and indexes and answers the statements that make them again, when the rows are there. */
+async function takeIndexes(pool: Pool, schema: string, surfaces: readonly Surface[]): Promise<string[]> {
+  const statements = indexesSql(schema, surfaces);
+  for (const statement of statements)
+    await pool.query(`drop index ${schema}.${/ index (\S+)/.exec(statement)![1]!}`);
+  return statements;
 }
 
-function count(cells: Map<string, { readonly row: Row; n: number }>, row: Row): void {
-  const key = JSON.stringify(row);
-  const cell = cells.get(key);
-  if (cell) cell.n += 1;
-  else cells.set(key, { row, n: 1 });
-}
-
-async function writeRows(pool: Pool, schema: string, { table, columns, rows }: Load): Promise<void> {
+async function writeText(pool: Pool, schema: string, text: TableText): Promise<void> {
   const client = await pool.connect();
   try {
-    await copyRows(client, `${schema}.${table}`, columns, rows);
+    await sendTexts(client, schema, [text]);
   } finally {
     client.release();
   }

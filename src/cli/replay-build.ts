@@ -6,7 +6,7 @@ import { buildIfFree } from '../replay/replay-worker';
 import { replayStatus } from '../replay/replay-status';
 import type { ReplayStatus } from '../replay/replay-status';
 import { requireGeneration } from '../replay/replays';
-import type { Output } from './output';
+import type { Output, Progress } from './output';
 import type { Desk } from './replay-desk';
 import { stopSignal } from './serve';
 
@@ -16,7 +16,7 @@ const LEASE_TTL_SECONDS = 5;
 
 /**
  * Builds a replay here, or shows how far the process is that got there first, and takes over should that one go. Answers
- * the status it ends with: still `building` after Ctrl-C or a failure, and then what was loaded stays loaded.
+ * the status it ends with: still `building` after Ctrl-C or a failure, and then what was folded stays folded.
  */
 export async function buildOrFollow(output: Output, desk: Desk, id: number): Promise<ReplayStatus> {
   const { runtime, context } = desk;
@@ -50,17 +50,23 @@ export async function buildOrFollow(output: Output, desk: Desk, id: number): Pro
   }
 }
 
-/** Rate and time left are those of this sitting: what an earlier one has loaded is not counted as done. */
+/** One bar a phase. Rate and time left are those of this sitting: what an earlier one has done does not count as done. */
 async function showProgress(output: Output, desk: Desk, id: number) {
-  const { done: before, total, unit } = await look(desk, id);
-  const bar = output.progress(`building generation ${id}`, unit, Math.max(0, total - before));
   const ending = new AbortController();
+  let shown: { readonly phase: string; readonly before: number; readonly bar: Progress } | null = null;
+  const show = (status: ReplayStatus) => {
+    const { phase, unit, done, total } = status;
+    if (shown?.phase !== phase) {
+      shown?.bar.stop();
+      const left = Math.max(0, total - done);
+      shown = { phase, before: done, bar: output.progress(`generation ${id}: ${phase}`, unit, left) };
+    }
+    shown.bar.update(Math.max(0, done - shown.before), { total: Math.max(0, total - shown.before) });
+  };
+  show(await look(desk, id));
   const showing = (async () => {
     while (!ending.signal.aborted) {
-      const status = await look(desk, id);
-      const note = status.phase === 'loading' ? '' : status.phase;
-      const figures = { total: Math.max(0, status.total - before), note };
-      bar.update(Math.max(0, status.done - before), figures);
+      show(await look(desk, id));
       await sleep(LOOK_EVERY_MS, ending.signal);
     }
   })();
@@ -69,7 +75,7 @@ async function showProgress(output: Output, desk: Desk, id: number) {
     async stop() {
       ending.abort();
       await Promise.allSettled([showing]);
-      bar.stop();
+      shown?.bar.stop();
     },
   };
 }

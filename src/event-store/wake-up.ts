@@ -1,5 +1,6 @@
 import { Client } from 'pg';
-import type { ClientConfig, Pool } from 'pg';
+import type { Pool } from 'pg';
+import { connectionConfig } from '../db/connection-config';
 import { sleep, unlessAborted } from './abortable';
 
 export interface WakeUpOptions {
@@ -29,7 +30,6 @@ export interface WakeUp {
 }
 
 const DEFAULT_POLL_MS = 1_000;
-const CONNECT_TIMEOUT_MS = 10_000;
 const FIRST_BACK_OFF_MS = 100;
 const LONGEST_BACK_OFF_MS = 10_000;
 
@@ -74,7 +74,7 @@ interface Listening {
 async function keepListening({ pool, channel, wakeAll, onError, signal }: Listening): Promise<void> {
   let failures = 0;
   while (!signal.aborted) {
-    const client = new Client(listenerConfig(pool));
+    const client = new Client(connectionConfig(pool));
     const broken = new Promise<Error>((resolve) => {
       client.on('error', resolve);
       client.on('end', () => resolve(new Error('the server closed the connection')));
@@ -98,17 +98,4 @@ async function keepListening({ pool, channel, wakeAll, onError, signal }: Listen
     const longest = Math.min(LONGEST_BACK_OFF_MS, FIRST_BACK_OFF_MS * 2 ** failures);
     await sleep(longest * (0.5 + Math.random() / 2), signal);
   }
-}
-
-function listenerConfig(pool: Pool): ClientConfig {
-  const { password, connectionTimeoutMillis } = pool.options;
-  return {
-    ...pool.options,
-    // Not enumerable in the pool's options, so the spread leaves it out.
-    ...(password !== undefined && { password }),
-    connectionTimeoutMillis: connectionTimeoutMillis || CONNECT_TIMEOUT_MS,
-    // An idle connection whose peer is gone would otherwise look healthy for ever.
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
-  };
 }

@@ -1,32 +1,30 @@
-import { once } from 'node:events';
 import { finished } from 'node:stream/promises';
 import type { PoolClient } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import type { Columns, Row, Value } from './surface';
 
-/** Characters sent to the socket at a time. */
-const CHUNK_CHARS = 64 * 1024;
-
-/** Loads rows into a table by COPY, inside the client's transaction. Rows whose key exists already fail the statement. */
-export async function copyRows(
-  client: PoolClient,
-  table: string,
-  columns: Columns,
-  rows: readonly Row[],
-): Promise<void> {
-  if (rows.length === 0) return;
+/** Rows as COPY reads them, made apart from sending so that no transaction is open meanwhile. */
+export function copyText(columns: Columns, rows: readonly Row[]): string {
   const names = Object.keys(columns);
-  const stream = client.query(copyFrom(`copy ${table} (${names.join(', ')}) from stdin`));
-  const done = finished(stream);
   let text = '';
   for (const row of rows) {
     for (let column = 0; column < names.length; column++)
       text += (column === 0 ? '' : '\t') + field(row[names[column]!] as Value);
     text += '\n';
-    if (text.length < CHUNK_CHARS) continue;
-    if (!stream.write(text)) await Promise.race([once(stream, 'drain'), done]);
-    text = '';
   }
+  return text;
+}
+
+/** Loads what `copyText` made into a table, inside the client's transaction. Rows must not be there yet. */
+export async function copyIn(
+  client: PoolClient,
+  table: string,
+  columns: Columns,
+  text: string,
+): Promise<void> {
+  if (text === '') return;
+  const stream = client.query(copyFrom(`copy ${table} (${Object.keys(columns).join(', ')}) from stdin`));
+  const done = finished(stream);
   stream.end(text);
   await done;
 }

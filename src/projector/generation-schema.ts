@@ -28,37 +28,42 @@ function engineTables(schema: string): string[] {
   ];
 }
 
-/** The statements that make a table, without its secondary indexes (a bulk load comes before those). */
-function createTableSql(schema: string, table: SurfaceTable): string[] {
+/** The statement that makes a table, without its key and indexes: a bulk load comes before those. */
+function createTableSql(schema: string, table: SurfaceTable): string {
   const columns = Object.entries(table.columns).map(([name, column]) => `${name} ${columnSql(column)}`);
   const qualified = `${schema}.${table.name}`;
   return table.kind === 'keyed'
-    ? [`create table ${qualified} (${columns.join(', ')}, primary key (workspace_id, run_id)) ${STORAGE}`]
-    : [
-        `create table ${qualified} (${columns.join(', ')}, n bigint not null)`,
-        `create unique index ${table.name}_cell on ${qualified} (${Object.keys(table.columns).join(', ')}) nulls not distinct`,
-        `create index ${table.name}_empty on ${qualified} (n) where n = 0`,
-      ];
+    ? `create table ${qualified} (${columns.join(', ')}) ${STORAGE}`
+    : `create table ${qualified} (${columns.join(', ')}, n bigint not null)`;
 }
 
 function createIndexSql(schema: string, table: SurfaceTable): string[] {
-  if (table.kind === 'counted') return [];
-  return table.indexes.map(
-    ({ on, where }, index) =>
-      `create index ${table.name}_${index + 1} on ${schema}.${table.name} (${on})${where ? ` where ${where}` : ''}`,
-  );
+  const { name } = table;
+  const qualified = `${schema}.${name}`;
+  if (table.kind === 'counted')
+    return [
+      `create unique index ${name}_cell on ${qualified} (${Object.keys(table.columns).join(', ')}) nulls not distinct`,
+      `create index ${name}_empty on ${qualified} (n) where n = 0`,
+    ];
+  return [
+    `create unique index ${name}_key on ${qualified} (workspace_id, run_id)`,
+    ...table.indexes.map(
+      ({ on, where }, index) =>
+        `create index ${name}_${index + 1} on ${qualified} (${on})${where ? ` where ${where}` : ''}`,
+    ),
+  ];
 }
 
-/** The schema and its tables with their keys, without secondary indexes. */
+/** The schema, the engine's own tables, and those of the surfaces without their keys and indexes. */
 export function tablesSql(schema: string, surfaces: readonly Surface[]): string[] {
   return [
     `create schema ${schema}`,
     ...engineTables(schema),
-    ...tablesOf(surfaces).flatMap((table) => createTableSql(schema, table)),
+    ...tablesOf(surfaces).map((table) => createTableSql(schema, table)),
   ];
 }
 
-/** The secondary indexes of a generation, each to be made on its own. */
+/** The keys and indexes of the surfaces' tables, each to be made on its own. */
 export function indexesSql(schema: string, surfaces: readonly Surface[]): string[] {
   return tablesOf(surfaces).flatMap((table) => createIndexSql(schema, table));
 }

@@ -25,7 +25,8 @@ export interface Generation {
   /** Where a historical generation ends, by source time or by position; it never follows the log. */
   readonly untilAt: string | null;
   readonly untilPosition: Position | null;
-  readonly phase: 'loading' | 'indexing' | 'following';
+  /** Of a generation that is being built; see `src/replay/generation-build.ts`. */
+  readonly phase: 'folding' | 'loading' | 'indexing' | 'following';
   readonly workTotal: number;
   readonly workDone: number;
   readonly startedAt: Date | null;

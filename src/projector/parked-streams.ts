@@ -1,4 +1,4 @@
-import type { Pool, PoolClient } from 'pg';
+import type { Client, Pool } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
@@ -8,7 +8,8 @@ import type { Generation } from './generations';
 import { readStates } from './run-states';
 import type { Surface } from './surface';
 import { contentOf, tablesOf } from './surface-content';
-import { batchWrites, send } from './table-writer';
+import { openTableConnection } from './table-connection';
+import { batchStatements } from './table-writer';
 
 export interface ParkedStream {
   readonly streamId: string;
@@ -126,9 +127,9 @@ export async function discardParked(
 async function inGeneration<T>(
   generation: Generation,
   context: ParkedContext,
-  work: (client: PoolClient) => Promise<T>,
+  work: (client: Client) => Promise<T>,
 ): Promise<T> {
-  const client = await context.pool.connect();
+  const client = await openTableConnection(context.pool);
   try {
     await client.query('begin');
     // Waits for the batch that the projector is committing and keeps the next one out. The new epoch then fences it.
@@ -138,15 +139,15 @@ async function inGeneration<T>(
     await client.query('commit');
     return result;
   } catch (error) {
-    await client.query('rollback');
+    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
     throw error;
   } finally {
-    client.release();
+    await client.end();
   }
 }
 
 async function retryInside(
-  client: PoolClient,
+  client: Client,
   generation: Generation,
   runId: string,
   { store, surfaces, judge }: ParkedContext,
@@ -173,7 +174,8 @@ async function retryInside(
     isDiscarded: (stream, revision) => discards.has(`${stream}@${revision}`),
     contentOf: (run) => contentOf(tables, run),
   });
-  await send(client, batchWrites(generation.schema, tables, batch.changes, batch.letters));
+  const statements = batchStatements(generation.schema, tables, batch.changes, batch.letters);
+  await Promise.all(statements.map((statement) => client.query(statement)));
   const failed = batch.letters[0];
   return failed
     ? {

@@ -1,15 +1,11 @@
 import type { Judge } from '../domain/classification';
 import { sleep } from '../event-store/abortable';
-import {
-  CheckpointBeyondTailError,
-  FencedError,
-  ParkedLimitError,
-  projectGeneration,
-} from './generation-projector';
+import { projectGeneration } from './generation-projector';
 import type { AppliedBatch, ProjectorOptions } from './generation-projector';
 import { isHistorical, listGenerations } from './generations';
 import type { Generation, GenerationState } from './generations';
 import type { Lease } from './lease';
+import { CheckpointBeyondTailError, FencedError, ParkedLimitError } from './run-folding';
 
 export interface ProjectorRoleOptions extends Omit<ProjectorOptions, 'judge'> {
   readonly lease: Lease;

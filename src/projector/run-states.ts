@@ -24,7 +24,10 @@ export class RunStates {
     this.cache = new LRUCache({ max: capacity });
   }
 
-  /** The states of all runs in `events` that existed before it, as of the last batch that was `remember`ed. */
+  /**
+   * The states of all runs in `events` that existed before them, as of the last batch that was `remember`ed. No event
+   * may be among them that a batch has held already.
+   */
   async before(events: readonly StoredEvent[]): Promise<Map<string, ClassifiedRun>> {
     const states = new Map<string, ClassifiedRun>();
     const missing = new Set<string>();
@@ -35,8 +38,8 @@ export class RunStates {
       seen.add(runId);
       const cached = this.cache.get(runId);
       if (cached) states.set(runId, cached);
-      // A stream's first event has nothing before it, unless it is delivered a second time.
-      else missing.add(runId);
+      // A stream's first event has nothing before it.
+      else if (event.revision > 0) missing.add(runId);
     }
     if (missing.size > 0)
       for (const run of await readStates(this.pool, this.schema, this.judge, [...missing]))
@@ -53,13 +56,20 @@ export class RunStates {
   }
 }
 
+/** What `run_facts` keeps of a run, besides what can be told from it. */
+export interface StoredFacts {
+  readonly facts: RunFacts;
+  readonly position: string;
+  readonly incomplete: boolean;
+}
+
 export async function readStates(
   pool: Pick<Pool, 'query'>,
   schema: string,
   judge: Judge,
   runIds: readonly string[],
 ): Promise<ClassifiedRun[]> {
-  const { rows } = await pool.query<{ facts: RunFacts; position: string; incomplete: boolean }>({
+  const { rows } = await pool.query<StoredFacts>({
     name: `${schema}.run_facts read`,
     text: `select facts, position, incomplete from ${schema}.run_facts where run_id = any($1::text[])`,
     values: [runIds],

@@ -1,106 +1,61 @@
-import type { PoolClient } from 'pg';
 import { classColumns } from '../classifier/class-sql';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import { binaryArray, JSON_OID, TEXT_OID } from '../event-store/postgres-binary-array';
 import { parsePosition } from '../events/position';
 import type { ParkedLetter, RunChange } from './fold-batch';
-import { copyRows } from './copy-rows';
 import { SQL_TYPES } from './generation-schema';
 import type { Column, Columns, CountedTable, KeyedTable, Row, SurfaceTable, Value } from './surface';
 import { cellsOf, rowOf } from './surface-content';
 
 /** One statement with its parameters, ready to be sent; every parameter is an array, one element per row. */
 export interface Statement {
-  readonly kind: 'statement';
   readonly name: string;
   readonly text: string;
   readonly values: (string | Buffer)[];
 }
 
-/** Rows that cannot be there yet, loaded by COPY. */
-export interface Load {
-  readonly kind: 'load';
-  readonly table: string;
-  readonly columns: Columns;
-  readonly rows: readonly Row[];
-}
-
-export type Write = Statement | Load;
-
-/** From so many new runs on, COPY is quicker than an insert although it is a conversation of its own. */
-const LOAD_FROM_RUNS = 100;
-
 /**
- * Turns the changes of a batch into set-based writes, at most four per table and none per run: loads of new runs,
- * upserts of known ones, deletes of runs that a surface no longer shows, and counter deltas.
+ * Turns the changes of a batch into set-based statements, at most two per table and none per run: upserts, deletes of
+ * runs that a surface no longer shows, and counter deltas. No two of them touch the same row, so their order is free.
  */
-export function batchWrites(
+export function batchStatements(
   schema: string,
   tables: readonly SurfaceTable[],
   changes: ReadonlyMap<string, RunChange>,
   letters: readonly ParkedLetter[],
-): Write[] {
+): Statement[] {
   const runs = [...changes.values()];
-  const newRuns = runs.filter(({ before }) => before === null).length;
-  // The content's rows are made in the order of `runs`; `loads[i]` says how row i gets to the table.
-  const loads = runs.map(({ before }) => before === null && newRuns >= LOAD_FROM_RUNS);
-  const writes: (Write | null)[] = [
-    ...rowWrites(
-      schema,
-      FACTS,
-      runs.map(({ after }) => factsRow(after)),
-      loads,
-      ['run_id'],
-    ),
-    // A parked event that is applied late must not take its scope back to where that event stood.
-    upsert(
-      schema,
-      SCOPE_POSITIONS,
-      scopePositionRows(runs),
-      ['workspace_id', 'tenant_id'],
-      '(t.commit, t.prepare) < (excluded.commit, excluded.prepare)',
-    ),
-    upsert(schema, PARKED, letters.map(letterRow), ['stream_id', 'revision']),
+  const classified = runs.map(({ after }) => after);
+  const statements: (Statement | null)[] = [
+    factsUpsert(schema, classified),
+    scopePositionsUpsert(schema, classified),
+    parkedUpsert(schema, letters),
   ];
   tables.forEach((table, index) => {
-    if (table.kind === 'counted') writes.push(...countedStatements(schema, table, index, runs));
-    else
-      writes.push(
-        ...rowWrites(
-          schema,
-          table,
-          runs.map(({ content }) => rowOf(content, index, table)),
-          loads,
-          ['workspace_id', 'run_id'],
-        ),
+    if (table.kind === 'counted') statements.push(...countedStatements(schema, table, index, runs));
+    else {
+      const shown = runs.map(({ content }) => rowOf(content, index, table)).filter((row) => row !== null);
+      statements.push(
+        upsert(schema, table, shown, ['workspace_id', 'run_id']),
         removal(schema, table, index, runs),
       );
+    }
   });
-  return writes.filter((write) => write !== null);
+  return statements.filter((statement) => statement !== null);
 }
 
-export async function send(client: PoolClient, writes: readonly Write[]): Promise<void> {
-  for (const write of writes)
-    if (write.kind === 'load') await copyRows(client, write.table, write.columns, write.rows);
-    else await client.query(write);
+export function factsUpsert(schema: string, runs: readonly ClassifiedRun[]): Statement | null {
+  return upsert(schema, FACTS, runs.map(factsRow), ['run_id']);
 }
 
-function rowWrites(
-  schema: string,
-  table: EngineTable,
-  rows: readonly (Row | null)[],
-  loads: readonly boolean[],
-  key: readonly string[],
-): (Write | null)[] {
-  const shown = (load: boolean) =>
-    rows.filter((row, index): row is Row => row !== null && loads[index] === load);
-  const load = shown(true);
-  return [
-    load.length === 0
-      ? null
-      : { kind: 'load', table: `${schema}.${table.name}`, columns: table.columns, rows: load },
-    upsert(schema, table, shown(false), key),
-  ];
+/** A parked event that is applied late must not take its scope back to where that event stood. */
+export function scopePositionsUpsert(schema: string, runs: readonly ClassifiedRun[]): Statement | null {
+  const newer = '(t.commit, t.prepare) < (excluded.commit, excluded.prepare)';
+  return upsert(schema, SCOPE_POSITIONS, scopePositionRows(runs), ['workspace_id', 'tenant_id'], newer);
+}
+
+export function parkedUpsert(schema: string, letters: readonly ParkedLetter[]): Statement | null {
+  return upsert(schema, PARKED, letters.map(letterRow), ['stream_id', 'revision']);
 }
 
 /** Row of `run_facts`: what the engine itself remembers of a run. */
@@ -120,7 +75,7 @@ export function factsRow(run: ClassifiedRun): Row {
 }
 
 /** A table as far as writing its rows goes. */
-interface EngineTable {
+export interface EngineTable {
   readonly name: string;
   readonly columns: Columns;
 }
@@ -164,18 +119,18 @@ const PARKED: EngineTable = {
 };
 
 /** The newest position per (workspace, tenant): what a reader of that scope may know of the log's progress. */
-function scopePositionRows(runs: readonly RunChange[]): Row[] {
+function scopePositionRows(runs: readonly ClassifiedRun[]): Row[] {
   const newest = new Map<string, { run: ClassifiedRun; commit: bigint; prepare: bigint }>();
-  for (const { after } of runs) {
-    const position = parsePosition(after.position)!;
-    const key = JSON.stringify([after.facts.workspaceId, after.facts.tenantId]);
+  for (const run of runs) {
+    const position = parsePosition(run.position)!;
+    const key = JSON.stringify([run.facts.workspaceId, run.facts.tenantId]);
     const held = newest.get(key);
     if (
       !held ||
       position.commit > held.commit ||
       (position.commit === held.commit && position.prepare > held.prepare)
     )
-      newest.set(key, { run: after, ...position });
+      newest.set(key, { run, ...position });
   }
   return [...newest.values()].map(({ run, commit, prepare }) => ({
     workspace_id: run.facts.workspaceId,
@@ -209,7 +164,6 @@ function removal(
   );
   if (gone.length === 0) return null;
   return {
-    kind: 'statement',
     name: `${schema}.${table.name} remove`,
     text: `delete from ${schema}.${table.name} t using unnest($1::text[], $2::text[]) as gone (workspace_id, run_id)
            where t.workspace_id = gone.workspace_id and t.run_id = gone.run_id`,
@@ -242,7 +196,6 @@ function countedStatements(
   const names = Object.keys(table.columns);
   const columns = { ...table.columns, n: { type: 'int' } satisfies Column };
   const counts: Statement = {
-    kind: 'statement',
     name: `${schema}.${table.name} count`,
     text: `insert into ${schema}.${table.name} as t (${[...names, 'n'].join(', ')})
            select * from ${unnestSql(columns)}
@@ -254,7 +207,6 @@ function countedStatements(
   };
   const empty: Statement | null = moved.some(({ n }) => n < 0)
     ? {
-        kind: 'statement',
         name: `${schema}.${table.name} empty`,
         text: `delete from ${schema}.${table.name} where n = 0`,
         values: [],
@@ -274,7 +226,6 @@ function upsert(
   const names = Object.keys(table.columns);
   const changed = names.filter((name) => !key.includes(name)).map((name) => `${name} = excluded.${name}`);
   return {
-    kind: 'statement',
     name: `${schema}.${table.name} upsert`,
     text: `insert into ${schema}.${table.name} as t (${names.join(', ')})
            select * from ${unnestSql(table.columns)}
@@ -298,7 +249,7 @@ function columnArrays(columns: Columns, rows: readonly Row[]): (string | Buffer)
 }
 
 /** One text per cell. Ids hold no control characters, so neither the separator nor the mark of null can be in them. */
-function cellKey(row: Row): string {
+export function cellKey(row: Row): string {
   let key = '';
   for (const name in row) key += `${row[name] ?? '\u0002'}\u0001`;
   return key;

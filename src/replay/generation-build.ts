@@ -1,35 +1,24 @@
 import type { Pool } from 'pg';
-import type { StoredEvent } from '../events/operation-run-events';
-import { micros } from '../events/instant';
-import { comparePositions } from '../events/position';
 import { openProjection } from '../projector/generation-projector';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { indexesSql } from '../projector/generation-schema';
 import { generationById, isHistorical } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { tablesOf } from '../projector/surface-content';
-import { emptyGeneration, loadFacts } from './facts-load';
-
-/**
- * Events per transaction while loading. Small enough that the transaction is over quickly: while it runs, no event
- * committed after its beginning is visible to anybody (see docs/adr/0001).
- */
-const LOAD_BATCH = 4_000;
+import { foldLog } from './fold-log';
+import { emptyGeneration, loadRuns, ReplayEndedError } from './load-runs';
+import { logPages } from './log-pages';
 
 export interface BuildOptions extends ProjectorOptions {
-  /** (Default: 4000) */
-  readonly loadBatchSize?: number;
-}
-
-/** Somebody ended the replay while it was at work. */
-export class ReplayEndedError extends Error {
-  override readonly name = 'ReplayEndedError';
+  /** Runs whose facts are written together while folding. (Default: 5000) */
+  readonly runsPerWrite?: number;
 }
 
 /**
- * Makes a generation ready: loads it from the log (or from another's run facts) without secondary indexes, makes the
- * indexes, and catches up. Goes on from wherever an earlier attempt was killed. Returns when it is `ready` or `signal`
- * aborts; a ready generation that is not historical is then followed by the projector like the live one.
+ * Makes a generation ready: folds the log into run facts, loads the read tables from those (or from another generation's
+ * facts), makes the indexes, and catches up. Each row is written about once, by COPY, into a table without any index.
+ * Goes on from where an earlier attempt was killed: folding from its checkpoint, loading from its beginning. Returns
+ * when it is `ready` or `signal` aborts; one that is not historical is then followed by the projector like the live one.
  */
 export async function buildGeneration(
   generationId: number,
@@ -38,11 +27,18 @@ export async function buildGeneration(
 ): Promise<void> {
   const { pool, surfaces } = options;
   let generation = await building(pool, generationId);
-  if (generation.phase === 'loading') {
-    if (generation.madeBy === 'facts') await loadFacts(generation, options, signal);
-    else await loadEvents(generation, options, signal);
+  if (generation.phase === 'folding') {
+    // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
+    if (generation.untilAt !== null && generation.eventsApplied > 0)
+      await emptyGeneration(pool, generation, surfaces);
+    await foldLog(generation, options, signal);
     if (signal.aborted) return;
-    await enterPhase(pool, generationId, 'indexing');
+    await enterPhase(pool, generation, 'loading');
+    generation = await building(pool, generationId);
+  }
+  if (generation.phase === 'loading') {
+    await loadRuns(generation, await sourceOf(pool, generation), options, signal);
+    if (signal.aborted) return;
     generation = await building(pool, generationId);
   }
   if (generation.phase === 'indexing') {
@@ -52,11 +48,11 @@ export async function buildGeneration(
     }
     const tables = ['run_facts', ...tablesOf(surfaces).map(({ name }) => name)];
     for (const table of tables) await pool.query(`vacuum (analyze) ${generation.schema}.${table}`);
-    await enterPhase(pool, generationId, 'following');
+    await enterPhase(pool, generation, 'following');
     generation = await building(pool, generationId);
   }
-  // What was appended while loading and indexing; the projector takes over from here.
-  if (!isHistorical(generation)) await loadEvents(generation, options, signal);
+  // What was appended meanwhile; the projector takes over from here.
+  if (!isHistorical(generation)) await catchUpWithLog(generation, options, signal);
   if (signal.aborted) return;
   const { rowCount } = await pool.query(
     `update opstruth.generations set state = 'ready', ready_at = now(), failure = null where id = $1 and state = 'building'`,
@@ -65,77 +61,23 @@ export async function buildGeneration(
   if (rowCount !== 1) throw new ReplayEndedError(`replay ${generationId} was ended by somebody else`);
 }
 
-/** Folds the log from the checkpoint to its present end, or to where a historical generation stops. */
-async function loadEvents(generation: Generation, options: BuildOptions, signal: AbortSignal): Promise<void> {
-  // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
-  if (generation.untilAt !== null && generation.eventsApplied > 0)
-    await emptyGeneration(options.pool, generation, options.surfaces);
-  const projection = await openProjection(generation.id, options);
-  const client = await options.pool.connect();
-  const beyond = beyondEnd(generation);
-  const batchSize = options.loadBatchSize ?? LOAD_BATCH;
-  let from = projection.generation.checkpoint;
-  let reading = options.store.readAll(from, batchSize);
-  let writing: Promise<void> = Promise.resolve();
+async function catchUpWithLog({ id }: Generation, options: BuildOptions, signal: AbortSignal): Promise<void> {
+  const projection = await openProjection(id, options);
   try {
-    for (;;) {
-      const read = await reading;
-      const end = read.findIndex((event) => beyond.stops(event));
-      const events = end === -1 ? read : read.slice(0, end);
-      if (events.length === 0 || signal.aborted) break;
-      from = events.at(-1)!.position;
-      // The next batch is on its way while this one is folded, and the one before it written.
-      reading = end === -1 ? options.store.readAll(from, batchSize) : Promise.resolve([]);
-      reading.catch(() => undefined); // awaited at the next turn
-      const kept = events.filter((event) => !beyond.leavesOut(event));
-      const prepared = await projection.prepare(kept, from);
-      await writing;
-      writing = projection.commit(client, prepared);
-      writing.catch(() => undefined); // awaited at the next turn or below
-    }
-    await writing;
+    const pages = logPages(options.store, projection.generation, options.batchSize, signal);
+    for await (const { events } of pages) await projection.apply(events);
+    await projection.settled();
   } finally {
-    await Promise.allSettled([writing, reading]);
-    client.release();
+    await projection.close();
   }
 }
 
-interface End {
-  /** Whether this event and all after it lie beyond the end. */
-  stops(event: StoredEvent): boolean;
-  /** Whether this event is left out, though later ones may count. */
-  leavesOut(event: StoredEvent): boolean;
-}
-
-/**
- * The end of a historical generation. By position it is a cut through the log. By instant it is what had happened by
- * then at the source: events of a later source time are left out, and whatever follows them in their stream.
- */
-function beyondEnd({ untilAt, untilPosition }: Generation): End {
-  if (untilPosition)
-    return { stops: (event) => comparePositions(event.position, untilPosition) > 0, leavesOut: () => false };
-  if (untilAt === null) return { stops: () => false, leavesOut: () => false };
-  const end = micros(untilAt);
-  const ended = new Set<string>();
-  return {
-    stops: () => false,
-    leavesOut(event) {
-      if (ended.has(event.streamId)) return true;
-      const { occurredAt } = event.data as { occurredAt?: unknown };
-      // An event without a readable time is kept, so that it is parked and seen.
-      const later = typeof occurredAt === 'string' && microsOr(occurredAt, end) > end;
-      if (later) ended.add(event.streamId);
-      return later;
-    },
-  };
-}
-
-function microsOr(text: string, otherwise: number): number {
-  try {
-    return micros(text);
-  } catch {
-    return otherwise;
-  }
+/** Whose run facts the tables are loaded from. */
+async function sourceOf(pool: Pool, generation: Generation): Promise<Generation> {
+  if (generation.madeBy !== 'facts') return generation;
+  const source = generation.madeFrom === null ? null : await generationById(pool, generation.madeFrom);
+  if (!source) throw new Error(`replay ${generation.id}: the generation it is made from is gone`);
+  return source;
 }
 
 /**
@@ -143,18 +85,22 @@ function microsOr(text: string, otherwise: number): number {
  * the oldest one: see docs/adr/0001. One that a kill left half made is made anew.
  */
 async function makeIndex(pool: Pool, statement: string, schema: string): Promise<void> {
-  const name = /^create index (\S+)/.exec(statement)![1]!;
+  const name = /^create (?:unique )?index (\S+)/.exec(statement)![1]!;
   const { rows } = await pool.query<{ valid: boolean }>(
     `select indisvalid as valid from pg_index where indexrelid = to_regclass($1)`,
     [`${schema}.${name}`],
   );
   if (rows[0]?.valid) return;
   if (rows[0]) await pool.query(`drop index concurrently ${schema}.${name}`);
-  await pool.query(statement.replace(/^create index/, 'create index concurrently'));
+  await pool.query(statement.replace(/ index /, ' index concurrently '));
 }
 
-async function enterPhase(pool: Pool, id: number, phase: Generation['phase']): Promise<void> {
-  await pool.query('update opstruth.generations set phase = $2 where id = $1', [id, phase]);
+async function enterPhase(pool: Pool, { id, schema }: Generation, phase: Generation['phase']): Promise<void> {
+  await pool.query(
+    `update opstruth.generations set phase = $2, phase_started_at = clock_timestamp()
+       ${phase === 'loading' ? `, runs_total = (select count(*) from ${schema}.run_facts)` : ''} where id = $1`,
+    [id, phase],
+  );
 }
 
 async function building(pool: Pool, id: number): Promise<Generation> {

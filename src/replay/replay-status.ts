@@ -7,18 +7,20 @@ export const replayStatusSchema = z
     /** A replay makes a generation: this is the number of both. */
     id: z.int(),
     state: z.enum(['building', 'ready', 'live', 'standby', 'retired', 'failed']),
-    phase: z.enum(['loading', 'indexing', 'following']),
+    phase: z.enum(['folding', 'loading', 'indexing', 'following']),
     madeBy: z.enum(['first', 'full', 'facts']),
     classifierVersion: z.int(),
     policyVersion: z.int(),
     /** Where a historical generation ends: an instant or a position. */
     until: z.string().nullable(),
+    /** What `done` and `total` count: events while the log is folded, runs while tables are loaded from run facts. */
     unit: z.enum(['events', 'runs']),
     done: z.int(),
     /** As counted at the start; of a historical generation the whole log, of which it reads a part. */
     total: z.int(),
-    /** From the start on, and until it is ready: null where that says nothing, as while indexes are made. */
+    /** Of the phase it is in, and of the whole once it is ready: null where that says nothing, as while indexes are made. */
     ratePerSecond: z.number().nullable(),
+    /** Until the phase is over. */
     etaSeconds: z.number().nullable(),
     elapsedSeconds: z.number().nullable(),
     startedAt: z.string().nullable(),
@@ -35,9 +37,10 @@ export type ReplayStatus = z.infer<typeof replayStatusSchema>;
 const COLUMNS = `id, state, phase, made_by, classifier_version, policy_version,
   to_char(until_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as until_at,
   until_commit || '.' || until_prepare as until_position,
-  work_total::float8, work_done::float8, events_applied::float8, started_at, ready_at, requested_by, reason, failure,
+  work_total::float8, work_done::float8, runs_total::float8, runs_loaded::float8, events_applied::float8, started_at, ready_at, requested_by, reason, failure,
   extract(epoch from coalesce(ready_at, case when state = 'building' then clock_timestamp() end) - started_at)::float8
-    as elapsed`;
+    as elapsed,
+  extract(epoch from clock_timestamp() - phase_started_at)::float8 as in_phase`;
 
 const LISTED = 100;
 
@@ -69,6 +72,8 @@ interface StatusRow {
   readonly until_position: string | null;
   readonly work_total: number;
   readonly work_done: number;
+  readonly runs_total: number;
+  readonly runs_loaded: number;
   readonly events_applied: number;
   readonly started_at: Date | null;
   readonly ready_at: Date | null;
@@ -76,6 +81,7 @@ interface StatusRow {
   readonly reason: string | null;
   readonly failure: string | null;
   readonly elapsed: number | null;
+  readonly in_phase: number | null;
 }
 
 function statusOf(row: StatusRow): ReplayStatus {
@@ -87,7 +93,6 @@ function statusOf(row: StatusRow): ReplayStatus {
     classifierVersion: row.classifier_version,
     policyVersion: row.policy_version,
     until: untilOf(row),
-    unit: row.made_by === 'facts' ? 'runs' : 'events',
     ...progressOf(row),
     elapsedSeconds: row.elapsed,
     startedAt: row.started_at?.toISOString() ?? null,
@@ -98,18 +103,27 @@ function statusOf(row: StatusRow): ReplayStatus {
   };
 }
 
-function progressOf(row: StatusRow) {
-  const { state, phase, elapsed } = row;
-  const worked = row.made_by === 'facts' ? row.work_done : row.events_applied;
-  if (state === 'building' || state === 'failed') {
-    // The log grows while it is read.
-    const total = Math.max(row.work_total, worked);
-    const rate = state === 'building' && phase === 'loading' ? perSecond(worked, elapsed) : null;
-    return { done: worked, total, ratePerSecond: rate, etaSeconds: rate ? (total - worked) / rate : null };
+function progressOf(
+  row: StatusRow,
+): Pick<ReplayStatus, 'unit' | 'done' | 'total' | 'ratePerSecond' | 'etaSeconds'> {
+  const { state, phase, elapsed, in_phase: inPhase } = row;
+  const unit = row.made_by === 'facts' ? 'runs' : 'events';
+  const worked = unit === 'runs' ? row.work_done : row.events_applied;
+  if (state !== 'building' && state !== 'failed') {
+    // One that follows the log goes on counting events; what it took to make it stays what it was.
+    const made = row.made_by === 'full' && untilOf(row) === null ? row.work_total : worked;
+    return { unit, done: made, total: made, ratePerSecond: perSecond(made, elapsed), etaSeconds: null };
   }
-  // One that follows the log goes on counting events; what it took to make it stays what it was.
-  const made = row.made_by === 'full' && untilOf(row) === null ? row.work_total : worked;
-  return { done: made, total: made, ratePerSecond: perSecond(made, elapsed), etaSeconds: null };
+  const measured = state === 'building';
+  if (phase === 'loading') return under('runs', row.runs_loaded, row.runs_total, measured ? inPhase : null);
+  return under(unit, worked, row.work_total, measured && phase === 'folding' ? inPhase : null);
+}
+
+/** The runs and the log grow while they are read. */
+function under(unit: ReplayStatus['unit'], done: number, expected: number, seconds: number | null) {
+  const total = Math.max(expected, done);
+  const rate = perSecond(done, seconds);
+  return { unit, done, total, ratePerSecond: rate, etaSeconds: rate ? (total - done) / rate : null };
 }
 
 function untilOf({ until_at, until_position }: StatusRow): string | null {

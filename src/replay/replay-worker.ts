@@ -1,11 +1,12 @@
 import { sleep } from '../event-store/abortable';
 import type { Judge } from '../domain/classification';
-import { FencedError } from '../projector/generation-projector';
+import { FencedError } from '../projector/run-folding';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import type { Lease } from '../projector/lease';
-import { buildGeneration, ReplayEndedError } from './generation-build';
+import { buildGeneration } from './generation-build';
+import { ReplayEndedError } from './load-runs';
 
 export interface ReplayWorkerOptions extends Omit<ProjectorOptions, 'judge'> {
   readonly judgeFor: (generation: Generation) => Promise<Judge>;
@@ -35,7 +36,7 @@ export async function runReplayWorker(options: ReplayWorkerOptions, signal: Abor
 
 /**
  * Builds a generation unless another process is at it; answers whether it did. A replay that fails stays `building` with
- * its failure written down, and is tried again: what was loaded is not loaded twice.
+ * its failure written down, and is tried again: what was folded is not folded twice.
  */
 export async function buildIfFree(
   generation: Generation,

@@ -77,8 +77,8 @@ export async function startReplay(
     });
     await client.query(
       `update opstruth.generations
-       set made_by = $2, made_from = $3, until_at = $4, until_commit = $5, until_prepare = $6, phase = 'loading',
-           work_total = $7, started_at = now(), requested_by = $8, reason = $9
+       set made_by = $2, made_from = $3, until_at = $4, until_commit = $5, until_prepare = $6, phase = $7,
+           work_total = $8, runs_total = $9, started_at = now(), phase_started_at = now(), requested_by = $10, reason = $11
        where id = $1`,
       [
         generation.id,
@@ -87,7 +87,9 @@ export async function startReplay(
         until && 'at' in until ? until.at : null,
         until && 'position' in until ? until.position.commit : null,
         until && 'position' in until ? until.position.prepare : null,
+        facts ? 'loading' : 'folding',
         total,
+        facts ? total : 0,
         operator.actor,
         operator.reason,
       ],

@@ -1,6 +1,7 @@
 import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';
-import { catchUp, FencedError, ParkedLimitError } from '../../src/projector/generation-projector';
+import { catchUp } from '../../src/projector/generation-projector';
+import { FencedError, ParkedLimitError } from '../../src/projector/run-folding';
 import { generationById } from '../../src/projector/generations';
 import { discardParked, listParked, retryParked } from '../../src/projector/parked-streams';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';

@@ -45,7 +45,7 @@ test('a start answers 202 with where to look, and the status tells state, work a
 
   const total = started.answer.data!.total as number;
   await app.pool.query(
-    `update opstruth.generations set work_done = $2, started_at = now() - interval '10 s' where id = $1`,
+    `update opstruth.generations set runs_loaded = $2, phase_started_at = now() - interval '10 s' where id = $1`,
     [id, total / 2],
   );
   const half = (await app.get(`replays/${id}`, READER)).answer.data!;

@@ -1,0 +1,145 @@
+import type { ClientBase, Pool, QueryResult } from 'pg';
+import type { ClassifiedRun } from '../classifier/classified-run';
+import type { Judge } from '../domain/classification';
+import type { EventStore } from '../event-store/event-store';
+import { runIdOf } from '../events/operation-run-events';
+import type { StoredEvent } from '../events/operation-run-events';
+import { comparePositions, formatPosition } from '../events/position';
+import type { Position } from '../events/position';
+import { foldBatch } from './fold-batch';
+import type { FoldedBatch } from './fold-batch';
+import { generationById } from './generations';
+import type { Generation } from './generations';
+import { loadDiscards, loadParkedStreams } from './parked-streams';
+import { RunStates } from './run-states';
+import type { Surface } from './surface';
+import { contentOf, tablesOf } from './surface-content';
+
+export interface FoldingOptions {
+  readonly pool: Pool;
+  readonly store: EventStore;
+  readonly surfaces: readonly Surface[];
+  readonly judge: Judge;
+  /** Runs kept in memory (about 2 KiB each). */
+  readonly cachedRuns?: number;
+  /** Parked events kept per generation before the projector stops and asks for help. */
+  readonly parkedLimit?: number;
+}
+
+/** Somebody else moved the checkpoint or the content: what this process has in memory is no longer the truth. */
+export class FencedError extends Error {
+  override readonly name = 'FencedError';
+}
+
+/** The log ends before the checkpoint: it was restored or wiped, and going on would skip what comes below. */
+export class CheckpointBeyondTailError extends Error {
+  override readonly name = 'CheckpointBeyondTailError';
+}
+
+/** So many streams fail that this is no single bad event: going on would hide a broken deployment. */
+export class ParkedLimitError extends Error {
+  override readonly name = 'ParkedLimitError';
+}
+
+export const CACHED_RUNS = 20_000;
+const PARKED_LIMIT = 10_000;
+
+/** A stretch of the log, folded; its transaction moves the checkpoint from one end to the other. */
+export interface Stretch {
+  readonly from: Position;
+  readonly to: Position;
+  readonly eventCount: number;
+}
+
+export interface Folding {
+  readonly generation: Generation;
+  /**
+   * Folds events that come next in the log; the checkpoint is to move to `upTo` (by default the last of them), past
+   * events that were left out. From here on memory is ahead of the tables: a transaction that fails ends this folding.
+   * Throws ParkedLimitError.
+   */
+  fold(delivered: readonly StoredEvent[], upTo?: Position): Promise<FoldedBatch & Stretch>;
+}
+
+/**
+ * A generation opened for folding: memory and tables move together from its checkpoint on. Throws
+ * CheckpointBeyondTailError.
+ */
+export async function openFolding(generationId: number, options: FoldingOptions): Promise<Folding> {
+  const { pool, judge, surfaces } = options;
+  const generation = await generationById(pool, generationId);
+  if (!generation) throw new Error(`there is no generation ${generationId}`);
+  await refuseBeyondTail(generation, options.store);
+  const tables = tablesOf(surfaces);
+  const states = new RunStates(pool, generation.schema, judge, options.cachedRuns ?? CACHED_RUNS);
+  const parked = await loadParkedStreams(pool, generation.schema);
+  const discards = await loadDiscards(pool);
+  let letters = parked.letters;
+  let reached = generation.checkpoint;
+
+  return {
+    generation,
+    async fold(delivered, upTo = delivered.at(-1)!.position) {
+      // Delivered once more, it is folded already.
+      const events = delivered.filter(({ position }) => comparePositions(position, reached) > 0);
+      const known = await states.before(events);
+      const stateOf = (runId: string): ClassifiedRun | null => known.get(runId) ?? null;
+      const batch = foldBatch(events, {
+        stateOf,
+        judge,
+        isParked: (streamId) => parked.streams.has(streamId),
+        isDiscarded: (streamId, revision) => discards.has(`${streamId}@${revision}`),
+        contentOf: (run) => contentOf(tables, run),
+      });
+      states.remember(batch.changes);
+      for (const streamId of batch.newlyParked) parked.streams.add(streamId);
+      letters += batch.letters.length;
+      if (letters > (options.parkedLimit ?? PARKED_LIMIT))
+        throw new ParkedLimitError(
+          `${letters} events of generation ${generationId} are parked, more than a few bad ones: ` +
+            `see \`opstruth parked list\`; first of this batch: ${runIdOf(batch.letters[0]!.event.streamId)}, ${batch.letters[0]!.cause ?? 'behind an earlier one'}`,
+        );
+      const from = reached;
+      if (comparePositions(upTo, reached) > 0) reached = upTo;
+      return { ...batch, eventCount: events.length, from, to: reached };
+    },
+  };
+}
+
+/**
+ * Compare-and-set, of one row or none: the one guard that no two processes apply the same events, whatever they believe
+ * of the lease. `refuseUnmoved` reads the answer.
+ */
+export function moveCheckpoint(
+  client: ClientBase,
+  generation: Generation,
+  { from, to, eventCount }: Stretch,
+): Promise<QueryResult> {
+  return client.query({
+    name: 'move checkpoint',
+    text: `update opstruth.generations
+           set checkpoint_commit = $4, checkpoint_prepare = $5, events_applied = events_applied + $6, checkpoint_at = now()
+           where id = $1 and checkpoint_commit = $2 and checkpoint_prepare = $3 and epoch = $7
+             and state in ('building', 'ready', 'live', 'standby')`,
+    values: [generation.id, from.commit, from.prepare, to.commit, to.prepare, eventCount, generation.epoch],
+  });
+}
+
+export function refuseUnmoved({ rowCount }: QueryResult, { id }: Generation, { from }: Stretch): void {
+  if (rowCount !== 1)
+    throw new FencedError(
+      `generation ${id} is no longer at ${formatPosition(from)}: another process has moved it`,
+    );
+}
+
+async function refuseBeyondTail(generation: Generation, store: EventStore): Promise<void> {
+  if (generation.eventsApplied === 0) return;
+  const tail = await store.tail();
+  // The tail that a reader may see trails the newest commits for as long as an older transaction runs, but what has
+  // been projected was visible once, and what was visible stays so.
+  if (comparePositions(generation.checkpoint, tail) > 0)
+    throw new CheckpointBeyondTailError(
+      `generation ${generation.id} is at ${formatPosition(generation.checkpoint)}, but the log ends at ` +
+        `${formatPosition(tail)}: the event store was restored or replaced; restore the read side with it, or build a new generation`,
+    );
+}
