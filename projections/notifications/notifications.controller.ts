@@ -2,7 +2,7 @@ import { Controller, Get } from '@nestjs/common';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
-import { runRowSchema } from '../../src/classifier/run-row';
+import { runRowSchema, storedRunOf } from '../../src/classifier/run-row';
 import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
 import { listParametersSchema } from '../../src/http/read-request';
 import { pagedAnswer, RunViews, tenantPath, workspacePath } from '../../src/http/run-filter-view';
@@ -80,7 +80,11 @@ export class NotificationsController {
 }
 
 /** The words are those of the run's own page, so that a message is never calmer than what it leads to. */
-function notificationOf({ addressee, run }: Message, view: RunView): z.infer<typeof notificationSchema> {
+function notificationOf(
+  { addressee, run: document }: Message,
+  view: RunView,
+): z.infer<typeof notificationSchema> {
+  const run = storedRunOf(document);
   const { runId, workspaceId, tenantId, severity, label, why, guidance, href } = view.present(run);
   return {
     runId,

@@ -1,13 +1,13 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
-import type { StoredRun } from '../../src/classifier/run-row';
+import type { RunDocument } from '../../src/classifier/run-row';
 import { olderThan } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
 
 export interface Message {
   readonly addressee: string;
-  readonly run: StoredRun;
+  readonly run: RunDocument;
 }
 
 interface Tables {
@@ -17,7 +17,7 @@ interface Tables {
     run_id: string;
     addressee: string;
     at: string;
-    run: StoredRun;
+    run: RunDocument;
   };
 }
 

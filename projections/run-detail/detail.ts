@@ -1,6 +1,10 @@
 import { rowVerdictAt } from '../../src/classifier/classified-run';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { StoredRun } from '../../src/classifier/run-row';
+import { compactJson, restored } from '../../src/domain/compact-json';
+import type { Compact } from '../../src/domain/compact-json';
+import { timelineDocument, timelineOf } from '../../src/domain/facts-document';
+import type { TimelineDocument } from '../../src/domain/facts-document';
 import type { RunFacts } from '../../src/domain/run-facts';
 import { addSeconds } from '../../src/events/instant';
 
@@ -20,7 +24,7 @@ export interface Detail extends Pick<
   readonly position: string;
 }
 
-export function detailOf({ facts, timeline, position }: ClassifiedRun): Detail {
+function detailOf({ facts, timeline, position }: ClassifiedRun): Detail {
   return {
     reason: facts.reason,
     context: facts.context,
@@ -35,10 +39,37 @@ export function detailOf({ facts, timeline, position }: ClassifiedRun): Detail {
   };
 }
 
+const USUAL_DETAIL = {
+  reason: null,
+  context: {},
+  failureSummary: [],
+  timelineOmitted: 0,
+  progressMovedAt: null,
+  heartbeatsSinceProgress: 0,
+  successorRunIds: [],
+} as const satisfies Partial<Detail>;
+
+/** A detail as its row's JSON has it. */
+export type DetailDocument = Compact<Omit<Detail, 'timeline'>, typeof USUAL_DETAIL> & {
+  readonly timeline: readonly TimelineDocument[];
+};
+
+export function detailJson(run: ClassifiedRun): string {
+  const detail = detailOf(run);
+  return compactJson({ ...detail, timeline: timelineDocument(detail.timeline) }, USUAL_DETAIL);
+}
+
+function restoredDetail({ timeline, ...rest }: DetailDocument): Detail {
+  return {
+    ...restored<Omit<Detail, 'timeline'>, typeof USUAL_DETAIL>(rest, USUAL_DETAIL),
+    timeline: timelineOf(timeline),
+  };
+}
+
 /** The classified run that row and detail were made of: what the presenter and the decider ask for. */
-export function classifiedOf(run: StoredRun, detail: Detail): ClassifiedRun {
+export function classifiedOf(run: StoredRun, document: DetailDocument): ClassifiedRun {
   const { problemClass, freshness, staleAt } = run;
-  const { policyVersion, position, ...rest } = detail;
+  const { policyVersion, position, ...rest } = restoredDetail(document);
   return {
     position,
     incomplete: run.incomplete,

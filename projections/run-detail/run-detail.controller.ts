@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
 import { decisionOf } from '../../src/classifier/decision-zone';
-import { runRowSchema } from '../../src/classifier/run-row';
+import { runRowSchema, storedRunOf } from '../../src/classifier/run-row';
 import type { RunFacts } from '../../src/domain/run-facts';
 import { PLANES, failureSchema, idSchema, RUN_EVENT_TYPES } from '../../src/events/operation-run-events';
 import { envelopeOf } from '../../src/http/envelope';
@@ -96,13 +96,14 @@ export class RunDetailController {
     const view = this.views.open({ surface: runDetail.name, query, principal });
     const { meta, run: found, predecessors, successors } = await oneRun(view, runId);
     if (!found) throw new Problem('run_not_found');
-    const run = classifiedOf(found.run, found.detail);
+    const stored = storedRunOf(found.run);
+    const run = classifiedOf(stored, found.detail);
     const { facts } = run;
     const question = { at: view.asOf, activeSuccessorRunId: activeSuccessor(facts, successors) };
     return {
       meta,
       data: {
-        ...view.present(found.run),
+        ...view.present(stored),
         failures: facts.failureSummary,
         reason: facts.reason,
         context: facts.context,
@@ -124,7 +125,8 @@ function activeSuccessor({ successorRunIds }: RunFacts, successors: readonly Lis
 }
 
 function neighbourOf({ run }: ListedRun, view: RunView): z.infer<typeof neighbourSchema> {
-  const { runId, href, status, outcome, problemClass, severity, label, queuedAt, completedAt } =
-    view.present(run);
+  const { runId, href, status, outcome, problemClass, severity, label, queuedAt, completedAt } = view.present(
+    storedRunOf(run),
+  );
   return { runId, href, status, outcome, problemClass, severity, label, queuedAt, completedAt };
 }

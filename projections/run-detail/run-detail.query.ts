@@ -1,18 +1,18 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
-import type { StoredRun } from '../../src/classifier/run-row';
+import type { RunDocument } from '../../src/classifier/run-row';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
-import type { Detail } from './detail';
+import type { DetailDocument } from './detail';
 
 interface Tables {
   run_detail_runs: {
     workspace_id: string;
     tenant_id: string | null;
     run_id: string;
-    run: StoredRun;
-    detail: Detail;
+    run: RunDocument;
+    detail: DetailDocument;
   };
 }
 

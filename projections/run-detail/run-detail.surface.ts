@@ -1,6 +1,6 @@
 import { storedRunJson } from '../../src/classifier/run-row';
 import type { Columns, Surface } from '../../src/projector/surface';
-import { detailOf } from './detail';
+import { detailJson } from './detail';
 
 const columns = {
   workspace_id: { type: 'text' },
@@ -25,7 +25,7 @@ export const runDetail: Surface = {
         tenant_id: run.facts.tenantId,
         run_id: run.facts.runId,
         run: storedRunJson(run),
-        detail: JSON.stringify(detailOf(run)),
+        detail: detailJson(run),
       }),
     },
   ],

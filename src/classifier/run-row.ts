@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { compactJson, restored } from '../domain/compact-json';
+import type { Compact } from '../domain/compact-json';
 import { FRESHNESSES, PROBLEM_CLASSES } from '../domain/classification';
 import type { Verdict } from '../domain/classification';
 import type { Instant } from '../events/instant';
@@ -13,7 +15,7 @@ import { present, SEVERITIES } from './presenter';
 import type { Subject } from './subject';
 
 /**
- * A run as list tables keep it, in their `run json` column: all that its response row and words are made of. Its verdict
+ * A run as list tables keep it, in their `run json` column (see `storedRunJson`): all that its response row and words are made of. Its verdict
  * is the one up to and including `staleAt`; `rowVerdictAt` tells the one at any instant.
  */
 export interface StoredRun extends Subject {
@@ -84,11 +86,46 @@ function excerpt(message: string | undefined): string | null {
   return `${message.slice(0, MESSAGE_LENGTH).replace(/[\ud800-\udbff]$/, '')}…`;
 }
 
+/** What most runs in a list have; their documents leave it out. */
+const USUAL_RUN = {
+  tenantId: null,
+  problemClass: 'none',
+  staleAt: null,
+  staleKind: null,
+  thresholdSeconds: null,
+  reconcileDueAt: null,
+  retryable: true,
+  resolution: 'open',
+  startedAt: null,
+  lastHeartbeatAt: null,
+  completedAt: null,
+  initiator: null,
+  origin: null,
+  summaryCounts: null,
+  reasonCode: null,
+  reason: null,
+  failures: [],
+  failureKinds: 0,
+  failureMessage: null,
+  evidence: null,
+  lateReport: null,
+  predecessorRunId: null,
+  successorRunId: null,
+  incomplete: false,
+} as const satisfies Partial<StoredRun>;
+
+/** A stored run as its row's JSON has it. */
+export type RunDocument = Compact<StoredRun, typeof USUAL_RUN>;
+
+export function storedRunOf(document: RunDocument): StoredRun {
+  return restored<StoredRun, typeof USUAL_RUN>(document, USUAL_RUN);
+}
+
 let lastText: { readonly run: ClassifiedRun; readonly text: string } | null = null;
 
 /** The JSON of `storedRun`. Surfaces are shown a run one after the other, so the last text is remembered, and no more. */
 export function storedRunJson(run: ClassifiedRun): string {
-  if (lastText?.run !== run) lastText = { run, text: JSON.stringify(storedRun(run)) };
+  if (lastText?.run !== run) lastText = { run, text: compactJson(storedRun(run), USUAL_RUN) };
   return lastText.text;
 }
 

@@ -2,7 +2,7 @@ import type { Kysely, RawBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { Scope } from '../auth/principal';
 import { inScope } from '../auth/scope-sql';
-import type { StoredRun } from '../classifier/run-row';
+import type { RunDocument } from '../classifier/run-row';
 import type { RunFilteredDeadlineTable, RunListTable } from '../projector/run-columns';
 import type { Keyset } from './cursor';
 import { rangesOf } from './run-filter-ranges';
@@ -21,9 +21,9 @@ export interface ListRequest {
   readonly limit: number;
 }
 
-/** A row of a list: the run as `presentRun` takes it. */
+/** A row of a list: the run as its table keeps it. */
 export interface ListedRun {
-  readonly run: StoredRun;
+  readonly run: RunDocument;
 }
 
 /** The condition under which a run is in the list, whatever the page. */

@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import { z } from 'zod';
 import type { Principal, Scope } from '../auth/principal';
 import { inScope, narrow } from '../auth/scope-sql';
-import { presentRun, runRowSchema } from '../classifier/run-row';
+import { presentRun, runRowSchema, storedRunOf } from '../classifier/run-row';
 import type { RunRow, StoredRun } from '../classifier/run-row';
 import { SnapshotReader } from '../db/snapshot-reader';
 import type { SnapshotQueries, SnapshotRows } from '../db/snapshot-reader';
@@ -160,10 +160,10 @@ export class RunView {
   ): PagedEnvelope<z.infer<typeof runRows>> {
     return this.page(
       meta,
-      rows,
+      rows.map(({ run }) => storedRunOf(run)),
       limit,
-      ({ run }) => ({ sortAt: sortedBy(run)!, runId: run.runId }),
-      (shown) => ({ rows: shown.map(({ run }) => this.present(run)) }),
+      (run) => ({ sortAt: sortedBy(run)!, runId: run.runId }),
+      (shown) => ({ rows: shown.map((run) => this.present(run)) }),
     );
   }
 

@@ -32,7 +32,10 @@ export async function copyIn(
 function field(value: Value): string {
   if (value === null || value === undefined) return '\\N';
   if (typeof value !== 'string') return String(value);
-  return /[\\\t\n\r]/.test(value) ? value.replace(/[\\\t\n\r]/g, escaped) : value;
+  // Searches beat a regular expression on long texts, and hardly any text needs escaping.
+  const plain =
+    !value.includes('\\') && !value.includes('\t') && !value.includes('\n') && !value.includes('\r');
+  return plain ? value : value.replace(/[\\\t\n\r]/g, escaped);
 }
 
 function escaped(character: string): string {

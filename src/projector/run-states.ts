@@ -2,7 +2,8 @@ import { LRUCache } from 'lru-cache';
 import type { Pool } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
-import type { RunFacts } from '../domain/run-facts';
+import { factsOf } from '../domain/facts-document';
+import type { FactsDocument } from '../domain/facts-document';
 import { runIdOf } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { classify } from './fold-batch';
@@ -58,9 +59,13 @@ export class RunStates {
 
 /** What `run_facts` keeps of a run, besides what can be told from it. */
 export interface StoredFacts {
-  readonly facts: RunFacts;
+  readonly facts: FactsDocument;
   readonly position: string;
   readonly incomplete: boolean;
+}
+
+export function classifiedRunOf({ facts, position, incomplete }: StoredFacts, judge: Judge): ClassifiedRun {
+  return classify(factsOf(facts), judge, position, incomplete);
 }
 
 export async function readStates(
@@ -74,5 +79,5 @@ export async function readStates(
     text: `select facts, position, incomplete from ${schema}.run_facts where run_id = any($1::text[])`,
     values: [runIds],
   });
-  return rows.map((row) => classify(row.facts, judge, row.position, row.incomplete));
+  return rows.map((row) => classifiedRunOf(row, judge));
 }

@@ -1,6 +1,7 @@
 import { classColumns } from '../classifier/class-sql';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import { binaryArray, JSON_OID, TEXT_OID } from '../event-store/postgres-binary-array';
+import { factsJson } from '../domain/facts-document';
 import { parsePosition } from '../events/position';
 import type { ParkedLetter, RunChange } from './fold-batch';
 import { SQL_TYPES } from './generation-schema';
@@ -65,7 +66,7 @@ export function factsRow(run: ClassifiedRun): Row {
     run_id: facts.runId,
     workspace_id: facts.workspaceId,
     tenant_id: facts.tenantId,
-    facts: JSON.stringify(facts),
+    facts: factsJson(facts),
     position: run.position,
     incomplete: run.incomplete,
     active: facts.status !== 'completed',

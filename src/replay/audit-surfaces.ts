@@ -2,7 +2,8 @@ import type { PoolClient } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import { kyselyOn } from '../db/database';
 import type { Judge } from '../domain/classification';
-import type { RunFacts } from '../domain/run-facts';
+import { factsOf } from '../domain/facts-document';
+import type { FactsDocument } from '../domain/facts-document';
 import type { Instant } from '../events/instant';
 import { runIdOf } from '../events/operation-run-events';
 import { formatPosition } from '../events/position';
@@ -108,7 +109,7 @@ function show(
   differences: Differences,
 ): ShownRun | null {
   const runId = String(row.run_id);
-  const facts = JSON.parse(String(row.facts)) as RunFacts;
+  const facts = factsOf(JSON.parse(String(row.facts)) as FactsDocument);
   const parkedFrom = parked.get(runId);
   parked.delete(runId);
   if (parkedFrom !== undefined && parkedFrom !== facts.version)

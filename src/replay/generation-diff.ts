@@ -2,6 +2,8 @@ import type { PoolClient } from 'pg';
 import type { Pool } from 'pg';
 import { sql } from 'kysely';
 import { problemClassAt } from '../classifier/class-sql';
+import { factsOf } from '../domain/facts-document';
+import type { FactsDocument } from '../domain/facts-document';
 import type { RunFacts } from '../domain/run-facts';
 import { kyselyOn } from '../db/database';
 import type { Instant } from '../events/instant';
@@ -60,7 +62,7 @@ async function reasonsOf(
   runIds: readonly string[],
 ): Promise<Map<string, string>> {
   const [oldJudge, newJudge] = [await judgeFor(pool, before), await judgeFor(pool, after)];
-  const [old, now] = [await factsOf(pool, before, runIds), await factsOf(pool, after, runIds)];
+  const [old, now] = [await storedFacts(pool, before, runIds), await storedFacts(pool, after, runIds)];
   const reasons = new Map<string, string>();
   for (const [runId, facts] of now) {
     const earlier = old.get(runId);
@@ -71,16 +73,16 @@ async function reasonsOf(
   return reasons;
 }
 
-async function factsOf(
+async function storedFacts(
   client: Pick<Pool | PoolClient, 'query'>,
   generation: Generation,
   runIds: readonly string[],
 ): Promise<Map<string, RunFacts>> {
-  const { rows } = await (client as Pool).query<{ run_id: string; facts: RunFacts }>(
+  const { rows } = await (client as Pool).query<{ run_id: string; facts: FactsDocument }>(
     `select run_id, facts from ${generation.schema}.run_facts where run_id = any($1::text[])`,
     [runIds],
   );
-  return new Map(rows.map((row) => [row.run_id, row.facts]));
+  return new Map(rows.map((row) => [row.run_id, factsOf(row.facts)]));
 }
 
 function absenceOf(from: MatrixClass, to: MatrixClass): string {

@@ -5,13 +5,13 @@ import type { ClassifiedRun } from '../classifier/classified-run';
 import type { EventStore } from '../event-store/event-store';
 import { runIdOf, streamOf } from '../events/operation-run-events';
 import { copyText } from '../projector/copy-rows';
-import { classify } from '../projector/fold-batch';
 import type { ParkedLetter } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
 import type { FoldingOptions } from '../projector/run-folding';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
 import { FACTS, factsRow, parkedUpsert } from '../projector/table-writer';
+import { classifiedRunOf } from '../projector/run-states';
 import type { StoredFacts } from '../projector/run-states';
 import { sendTexts, TableLoad } from './table-load';
 import type { TableText, Unshown } from './table-load';
@@ -55,7 +55,7 @@ export async function loadRuns(
       for (let rows = await reading; rows.length > 0 && !signal.aborted; rows = await reading) {
         reading = cursor.read(RUNS_PER_PAGE);
         reading.catch(() => undefined); // awaited at the next turn
-        const runs = rows.map((row) => classify(row.facts, judge, row.position, row.incomplete));
+        const runs = rows.map((row) => classifiedRunOf(row, judge));
         const { texts, shown, unshown } = load.page(runs);
         const all = copiesFacts ? [factsText(shown), ...texts] : texts;
         const letters = await lettersOf(store, unshown);

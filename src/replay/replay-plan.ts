@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import Cursor from 'pg-cursor';
 import { judgeWith } from '../classifier/classifier';
 import { verdictAt } from '../classifier/classified-run';
-import type { RunFacts } from '../domain/run-facts';
+import { factsOf } from '../domain/facts-document';
 import type { Instant } from '../events/instant';
 import { START } from '../events/position';
 import { surfacesDigest } from '../projector/generation-schema';
@@ -10,6 +10,7 @@ import { liveGeneration } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { loadPolicy } from '../projector/policies';
+import type { StoredFacts } from '../projector/run-states';
 import { divergence } from './divergence';
 import type { OperatorContext } from './operator-context';
 import { MatrixTally } from './transition-matrix';
@@ -57,7 +58,7 @@ export async function planReplay(
   try {
     await client.query('begin transaction isolation level repeatable read read only');
     const cursor = client.query(
-      new Cursor<{ facts: RunFacts; incomplete: boolean }>(
+      new Cursor<Pick<StoredFacts, 'facts' | 'incomplete'>>(
         `select facts, incomplete from ${live.schema}.run_facts`,
       ),
     );
@@ -66,7 +67,8 @@ export async function planReplay(
       rows.length > 0;
       rows = await cursor.read(RUNS_PER_READ)
     )
-      for (const { facts, incomplete } of rows) {
+      for (const { facts: document, incomplete } of rows) {
+        const facts = factsOf(document);
         const [old, now] = [before(facts), after(facts)];
         tally.add(
           {

@@ -2,8 +2,8 @@ import fc from 'fast-check';
 import { decisionDetail, decisionFrom, decisionOf } from '../../src/classifier/decision-zone';
 import type { DecisionDetail } from '../../src/classifier/decision-zone';
 import { present } from '../../src/classifier/presenter';
-import { storedRun, storedRunJson, subjectOf } from '../../src/classifier/run-row';
-import type { StoredRun } from '../../src/classifier/run-row';
+import { storedRun, storedRunJson, storedRunOf, subjectOf } from '../../src/classifier/run-row';
+import type { RunDocument } from '../../src/classifier/run-row';
 import type { RunFacts } from '../../src/domain/run-facts';
 import {
   anyInstant,
@@ -90,7 +90,7 @@ describe('the decision zone', () => {
   it('is the same from the tables as from the run', () => {
     fc.assert(
       fc.property(anyRun, anyInstant, (run, asOf) => {
-        const stored = JSON.parse(storedRunJson(run)) as StoredRun;
+        const stored = storedRunOf(JSON.parse(storedRunJson(run)) as RunDocument);
         const detail = JSON.parse(JSON.stringify(decisionDetail(run))) as DecisionDetail;
         expect(decisionFrom(stored, detail, asOf)).toEqual(decisionOf(run, asOf));
       }),

@@ -2,8 +2,15 @@ import fc from 'fast-check';
 import { verdictAt } from '../../src/classifier/classified-run';
 import { lineageOf } from '../../src/classifier/lineage';
 import { present } from '../../src/classifier/presenter';
-import { presentRun, runRowSchema, storedRun, storedRunJson, subjectOf } from '../../src/classifier/run-row';
-import type { StoredRun } from '../../src/classifier/run-row';
+import {
+  presentRun,
+  runRowSchema,
+  storedRun,
+  storedRunJson,
+  storedRunOf,
+  subjectOf,
+} from '../../src/classifier/run-row';
+import type { RunDocument } from '../../src/classifier/run-row';
 import {
   anyInstant,
   anyRun,
@@ -23,7 +30,7 @@ describe('a run row', () => {
   it('survives its table, and says what the run says, at any instant', () => {
     fc.assert(
       fc.property(anyRun, anyInstant, (run, asOf) => {
-        const row = presentRun(JSON.parse(storedRunJson(run)) as StoredRun, asOf, HREF);
+        const row = presentRun(storedRunOf(JSON.parse(storedRunJson(run)) as RunDocument), asOf, HREF);
         expect(runRowSchema.strict().parse(row)).toEqual(row);
         expect(row).toMatchObject(verdictAt(run.timeline, asOf, run.incomplete));
         expect(row).toMatchObject(present(subjectOf(storedRun(run), asOf)));

@@ -1,11 +1,11 @@
 import fc from 'fast-check';
 import { surfaces } from '../../projections';
-import { classifiedOf, detailOf } from '../../projections/run-detail/detail';
-import type { Detail } from '../../projections/run-detail/detail';
+import { classifiedOf, detailJson } from '../../projections/run-detail/detail';
+import type { DetailDocument } from '../../projections/run-detail/detail';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import { decisionOf } from '../../src/classifier/decision-zone';
-import { storedRunJson } from '../../src/classifier/run-row';
-import type { StoredRun } from '../../src/classifier/run-row';
+import { storedRunJson, storedRunOf } from '../../src/classifier/run-row';
+import type { RunDocument } from '../../src/classifier/run-row';
 import type { KeyedTable, Row } from '../../src/projector/surface';
 import {
   anyInstant,
@@ -109,8 +109,8 @@ test('a message goes to who started the run, else to its workspace', () => {
 test('the detail keeps all that decision zone and guards are made of', () => {
   fc.assert(
     fc.property(anyRun, anyInstant, (run, asOf) => {
-      const row = JSON.parse(storedRunJson(run)) as StoredRun;
-      const detail = JSON.parse(JSON.stringify(detailOf(run))) as Detail;
+      const row = storedRunOf(JSON.parse(storedRunJson(run)) as RunDocument);
+      const detail = JSON.parse(detailJson(run)) as DetailDocument;
       const again = classifiedOf(row, detail);
       expect(decisionOf(again, asOf)).toEqual(decisionOf(run, asOf));
       expect({ ...again, facts: sorted(again.facts) }).toEqual({ ...run, facts: sorted(run.facts) });

@@ -133,7 +133,7 @@ describe('the projector engine', () => {
         expect.objectContaining({ runId: 'bad', revision: 1, eventType: 'OperationRunStarted', events: 2 }),
       ]);
       const { rows } = await fixture.pool.query<{ run_id: string; status: string; incomplete: string }>(
-        `select run_id, status, run->>'incomplete' as incomplete
+        `select run_id, status, coalesce(run->>'incomplete', 'false') as incomplete
          from ${fixture.generation.schema}.operations_hub_runs order by run_id`,
       );
       expect(rows).toEqual([
