@@ -39,15 +39,21 @@ export interface FoldContext {
   readonly contentOf: (run: ClassifiedRun) => SurfaceContent;
 }
 
+/** A run on its way through a batch. */
+interface Folded {
+  readonly before: ClassifiedRun | null;
+  after: RunFacts;
+  readonly events: StoredEvent[];
+}
+
 /**
  * Folds a batch of events, in log order, into the runs they change. Pure but for what `stateOf` looks up. A stream
  * whose event cannot be read, folded or shown is parked from that event on; all other streams flow.
  */
 export function foldBatch(events: readonly StoredEvent[], context: FoldContext): FoldedBatch {
-  const facts = new Map<string, { before: ClassifiedRun | null; after: RunFacts; position: string }>();
+  const facts = new Map<string, Folded>();
   const letters: ParkedLetter[] = [];
   const newlyParked = new Set<string>();
-  const eventsOf = new Map<string, StoredEvent[]>();
 
   for (const event of events) {
     const { streamId } = event;
@@ -67,10 +73,10 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
       const after = context.isDiscarded(streamId, event.revision)
         ? stepOver(known, event)
         : evolve(known, parseEvent(event));
-      facts.set(runId, { before, after, position: formatPosition(event.position) });
-      const folded = eventsOf.get(runId);
-      if (folded) folded.push(event);
-      else eventsOf.set(runId, [event]);
+      if (current) {
+        current.after = after;
+        current.events.push(event);
+      } else facts.set(runId, { before, after, events: [event] });
     } catch (error) {
       letters.push({ event, cause: causeOf(error) });
       newlyParked.add(streamId);
@@ -78,9 +84,9 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
   }
 
   const changes = new Map<string, RunChange>();
-  for (const [runId, { before, after, position }] of facts) {
-    const folded = eventsOf.get(runId)!;
-    const streamId = folded[0]!.streamId;
+  for (const [runId, { before, after, events: folded }] of facts) {
+    const { streamId } = folded[0]!;
+    const position = formatPosition(folded.at(-1)!.position);
     try {
       const run = classify(after, context.judge, position, newlyParked.has(streamId));
       changes.set(runId, { before, after: run, content: context.contentOf(run) });

@@ -37,7 +37,8 @@ function createTableSql(schema: string, table: SurfaceTable): string {
     : `create table ${qualified} (${columns.join(', ')}, n bigint not null)`;
 }
 
-function createIndexSql(schema: string, table: SurfaceTable): string[] {
+/** The statements that make a table's key and indexes. */
+export function tableIndexesSql(schema: string, table: SurfaceTable): string[] {
   const { name } = table;
   const qualified = `${schema}.${name}`;
   if (table.kind === 'counted')
@@ -65,7 +66,7 @@ export function tablesSql(schema: string, surfaces: readonly Surface[]): string[
 
 /** The keys and indexes of the surfaces' tables, each to be made on its own. */
 export function indexesSql(schema: string, surfaces: readonly Surface[]): string[] {
-  return tablesOf(surfaces).flatMap((table) => createIndexSql(schema, table));
+  return tablesOf(surfaces).flatMap((table) => tableIndexesSql(schema, table));
 }
 
 /** Equal digests mean: this binary can go on with the generation's tables. */

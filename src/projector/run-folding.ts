@@ -88,7 +88,7 @@ export async function openFolding(generationId: number, options: FoldingOptions)
         stateOf,
         judge,
         isParked: (streamId) => parked.streams.has(streamId),
-        isDiscarded: (streamId, revision) => discards.has(`${streamId}@${revision}`),
+        isDiscarded: (streamId, revision) => discards.size > 0 && discards.has(`${streamId}@${revision}`),
         contentOf: (run) => contentOf(tables, run),
       });
       states.remember(batch.changes);

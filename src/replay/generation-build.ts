@@ -1,13 +1,12 @@
 import type { Pool } from 'pg';
 import { openProjection } from '../projector/generation-projector';
 import type { ProjectorOptions } from '../projector/generation-projector';
-import { indexesSql } from '../projector/generation-schema';
 import { generationById, isHistorical } from '../projector/generations';
 import type { Generation } from '../projector/generations';
-import { tablesOf } from '../projector/surface-content';
 import { foldLog } from './fold-log';
 import { emptyGeneration, loadRuns, ReplayEndedError } from './load-runs';
 import { logPages } from './log-pages';
+import { makeIndexes } from './make-indexes';
 
 export interface BuildOptions extends ProjectorOptions {
   /** Runs whose facts are written together while folding. (Default: 5000) */
@@ -42,12 +41,8 @@ export async function buildGeneration(
     generation = await building(pool, generationId);
   }
   if (generation.phase === 'indexing') {
-    for (const statement of indexesSql(generation.schema, surfaces)) {
-      if (signal.aborted) return;
-      await makeIndex(pool, statement, generation.schema);
-    }
-    const tables = ['run_facts', ...tablesOf(surfaces).map(({ name }) => name)];
-    for (const table of tables) await pool.query(`vacuum (analyze) ${generation.schema}.${table}`);
+    await makeIndexes(pool, generation, surfaces, signal);
+    if (signal.aborted) return;
     await enterPhase(pool, generation, 'following');
     generation = await building(pool, generationId);
   }
@@ -78,21 +73,6 @@ async function sourceOf(pool: Pool, generation: Generation): Promise<Generation>
   const source = generation.madeFrom === null ? null : await generationById(pool, generation.madeFrom);
   if (!source) throw new Error(`replay ${generation.id}: the generation it is made from is gone`);
   return source;
-}
-
-/**
- * Makes an index without holding a transaction id for its duration (`concurrently`), because readers of the log wait for
- * the oldest one: see docs/adr/0001. One that a kill left half made is made anew.
- */
-async function makeIndex(pool: Pool, statement: string, schema: string): Promise<void> {
-  const name = /^create (?:unique )?index (\S+)/.exec(statement)![1]!;
-  const { rows } = await pool.query<{ valid: boolean }>(
-    `select indisvalid as valid from pg_index where indexrelid = to_regclass($1)`,
-    [`${schema}.${name}`],
-  );
-  if (rows[0]?.valid) return;
-  if (rows[0]) await pool.query(`drop index concurrently ${schema}.${name}`);
-  await pool.query(statement.replace(/ index /, ' index concurrently '));
 }
 
 async function enterPhase(pool: Pool, { id, schema }: Generation, phase: Generation['phase']): Promise<void> {
