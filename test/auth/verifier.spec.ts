@@ -54,6 +54,17 @@ describe('tokens signed with the shared secret', () => {
     });
   });
 
+  test('a token that was accepted before is refused once it has expired', async () => {
+    let now = NOW;
+    const verify = createVerifier({ kind: 'secret', secret: SECRET }, { now: () => now });
+    const token = await mint({ ttlSeconds: 30 });
+    expect(await verify.verify(token)).toMatchObject({ ok: true });
+    now = addSeconds(NOW, 29);
+    expect(await verify.verify(token)).toMatchObject({ ok: true });
+    now = addSeconds(NOW, 36);
+    expect(await verify.verify(token)).toMatchObject({ ok: false, reason: 'expired' });
+  });
+
   test('an admin token without workspaces sees nothing', async () => {
     const result = await verifier().verify(await sign({ sub: 'bob', plane: 'admin', exp: EXP }));
     expect(result).toMatchObject({ ok: true, principal: { scope: { kind: 'grants', grants: [] } } });
