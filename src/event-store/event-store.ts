@@ -31,6 +31,15 @@ export class EventTooLargeError extends Error {
   override readonly name = 'EventTooLargeError';
 }
 
+export class EventStoreClosedError extends Error {
+  override readonly name = 'EventStoreClosedError';
+}
+
+/** A subscription that ended at once without a word would have whoever starts over do so for ever. */
+export function refuseIfClosed(closing: AbortSignal): void {
+  if (closing.aborted) throw new EventStoreClosedError('the event store is closed');
+}
+
 /**
  * The log behind the write side: streams with revisions, one total order with positions. Both adapters pass
  * `test/contract/event-store.contract.ts`.
@@ -50,7 +59,8 @@ export interface EventStore {
   readAll(from: Position, limit: number, filter?: EventFilter): Promise<StoredEvent[]>;
   /**
    * Batches strictly after `from`, for ever: what is there, then what comes, until `signal` aborts. One batch in
-   * flight: the next is read (ahead) only as the consumer takes this one.
+   * flight: the next is read (ahead) only as the consumer takes this one. Ends when the store is closed; on a closed
+   * store it throws EventStoreClosedError.
    */
   subscribe(
     from: Position,

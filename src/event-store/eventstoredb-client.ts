@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs';
+import { finished } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { EventStoreDBClient } from '@eventstore/db-client';
 import type {
   ChannelCredentialOptions,
@@ -11,7 +13,7 @@ import { StreamsClient, StreamsService } from '@eventstore/db-client/generated/s
 import { createBatchAppends } from './eventstoredb-batch-appends';
 import type { BatchAppends } from './eventstoredb-batch-appends';
 import type { ConnectionSettings } from './eventstoredb-connection-string';
-import { within } from './eventstoredb-errors';
+import { CallEndedError, within } from './eventstoredb-errors';
 
 const END_WITHIN_MS = 1_000;
 
@@ -21,6 +23,7 @@ const END_WITHIN_MS = 1_000;
  */
 export class LogClient extends EventStoreDBClient {
   private readonly openChannels = new Set<{ close(): void }>();
+  private readonly openCalls = new Set<Readable | Writable>();
   private ended = false;
   private batches: Promise<BatchAppends> | undefined;
 
@@ -31,7 +34,7 @@ export class LogClient extends EventStoreDBClient {
       channelCredentials(settings),
       settings.credentials,
     );
-    const { handleError, getChannel } = this;
+    const { handleError, getChannel, GRPCStreamCreator } = this;
     // The client calls it without waiting, and it rejects when a new channel is being sought in vain.
     this.handleError = (client, error) => handleError(client, error).catch(() => undefined);
     this.getChannel = async () => {
@@ -39,6 +42,16 @@ export class LogClient extends EventStoreDBClient {
       if (this.ended) channel.close();
       else this.openChannels.add(channel);
       return channel;
+    };
+    this.GRPCStreamCreator = (service, name, makeCall, cache) => {
+      const create = GRPCStreamCreator(service, name, makeCall, cache);
+      return async () => {
+        const call = await create();
+        this.openCalls.add(call);
+        finished(call, () => this.openCalls.delete(call));
+        if (this.ended) call.destroy(givenUp());
+        return call;
+      };
     };
   }
 
@@ -64,12 +77,16 @@ export class LogClient extends EventStoreDBClient {
   /** Ends every call and the connection; `dispose` alone leaves the connection open. */
   async end(): Promise<void> {
     this.ended = true;
+    // The client says nothing of calls that it cancels itself: a read would seem to have come to its end.
+    for (const call of this.openCalls) call.destroy(givenUp());
     // It waits for each call to say that it has ended, which a call that has failed early never does.
     await within(END_WITHIN_MS, 'end of calls', this.dispose()).catch(() => undefined);
     for (const channel of this.openChannels) channel.close();
     this.openChannels.clear();
   }
 }
+
+const givenUp = () => new CallEndedError('the client was given up');
 
 function target(
   { hosts, discover, client }: ConnectionSettings,

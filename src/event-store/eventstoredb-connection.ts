@@ -15,15 +15,15 @@ export interface Connection {
    * not pass, else EventStoreUnavailableError. `work` must be safe to repeat.
    */
   run<T>(what: string, forMs: number, work: (client: LogClient, attempt: number) => Promise<T>): Promise<T>;
-  /** To be told of calls that `run` does not see. */
+  /** To be told of calls that `run` does not see; `begunAt` by `performance.now()`. */
   worked(client: LogClient): void;
-  failed(client: LogClient): void;
+  failed(client: LogClient, begunAt: number): void;
   close(): Promise<void>;
 }
 
 const FIRST_BACK_OFF_MS = 20;
 const LONGEST_BACK_OFF_MS = 1_000;
-/** Failures without a success in between before the client itself is suspected, and how old it must be by then. */
+/** Failures one after the other, without a success in between, before the client itself is suspected, and how old it must be by then. */
 const FAILURES_OF_A_CLIENT = 3;
 const YOUNGEST_SUSPECT_MS = 500;
 
@@ -38,7 +38,7 @@ export function backOffMs(failures: number): number {
 export function createConnection(makeClient: () => LogClient): Connection {
   const closing = new AbortController();
   const ending = new Set<Promise<void>>();
-  let current: { client: LogClient; bornAt: number; failures: number } | undefined;
+  let current: { client: LogClient; bornAt: number; failures: number; failedAt: number } | undefined;
 
   const end = (client: LogClient) => {
     const ended = client
@@ -51,7 +51,7 @@ export function createConnection(makeClient: () => LogClient): Connection {
   const connection: Connection = {
     client() {
       if (closing.signal.aborted) throw new EventStoreRefusedError('the event store is closed');
-      current ??= { client: makeClient(), bornAt: performance.now(), failures: 0 };
+      current ??= { client: makeClient(), bornAt: performance.now(), failures: 0, failedAt: -Infinity };
       return current.client;
     },
 
@@ -59,13 +59,14 @@ export function createConnection(makeClient: () => LogClient): Connection {
       const giveUpAt = performance.now() + forMs;
       for (let attempt = 1; ; attempt++) {
         const client = connection.client();
+        const begunAt = performance.now();
         try {
           const result = await work(client, attempt);
           connection.worked(client);
           return result;
         } catch (error) {
           if (!isTransient(error)) throw clear(what, error);
-          connection.failed(client);
+          connection.failed(client, begunAt);
           const waitMs = backOffMs(attempt);
           if (closing.signal.aborted || performance.now() + waitMs > giveUpAt)
             throw new EventStoreUnavailableError(
@@ -81,9 +82,11 @@ export function createConnection(makeClient: () => LogClient): Connection {
       if (current?.client === client) current.failures = 0;
     },
 
-    failed(client) {
-      if (current?.client !== client) return;
+    failed(client, begunAt) {
+      // What was in flight when a call failed mostly fails with it, for the same reason: once is enough.
+      if (current?.client !== client || begunAt <= current.failedAt) return;
       current.failures += 1;
+      current.failedAt = performance.now();
       if (current.failures < FAILURES_OF_A_CLIENT) return;
       if (performance.now() - current.bornAt < YOUNGEST_SUSPECT_MS) return;
       current = undefined;

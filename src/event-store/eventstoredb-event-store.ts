@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
+import { refuseIfClosed } from './event-store';
 import type { EventStore } from './event-store';
 import { APPENDS_IN_FLIGHT, appendEvents, appendOne, createSlots } from './eventstoredb-appends';
 import type { AppendOptions } from './eventstoredb-appends';
@@ -130,8 +131,9 @@ export function createEventStoreDbEventStore(options: EventStoreDbOptions): Even
     },
     readAll: (from, limit, filter) =>
       log.run('read of the log', retryForMs, (client) => readAll(client, timeoutMs, from, limit, filter)),
-    subscribe: (from, { batchSize, filter = {}, signal }) =>
-      follow(
+    subscribe(from, { batchSize, filter = {}, signal }) {
+      refuseIfClosed(closing.signal);
+      return follow(
         { connection: log, refuseUnlessSame, tail, onError, ...(observer && { observer }) },
         {
           from,
@@ -141,7 +143,8 @@ export function createEventStoreDbEventStore(options: EventStoreDbOptions): Even
           timeoutMs,
           signal: AbortSignal.any([signal, closing.signal]),
         },
-      ),
+      );
+    },
     async pending(from, limit) {
       // A log at rest goes on to fill with what the server writes of itself: no look may have to read all of that.
       if (comparePositions(from, await tail()) >= 0) return { events: 0, oldestRecordedAt: null };

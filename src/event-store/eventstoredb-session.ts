@@ -94,8 +94,12 @@ export function openSession(client: LogClient, options: SessionOptions): Session
   });
   // Stays for good: errors come after the end as well.
   subscription.on('error', end);
-  for (const event of ['end', 'close'] as const)
-    subscription.on(event, () => end(new CallEndedError('the subscription ended without an error')));
+  const endInSilence = () => end(new CallEndedError('the subscription ended without an error'));
+  for (const event of ['end', 'close'] as const) subscription.on(event, endInSilence);
+  // Until it is confirmed nobody reads, and a stream that nobody reads does not say that it has ended.
+  subscription.on('finish', () => {
+    if (!confirmed) endInSilence();
+  });
 
   /** Moves what the stream holds ready into `batch`, until that is full. */
   const fill = (batch: StoredEvent[]) => {

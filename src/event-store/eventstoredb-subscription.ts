@@ -69,6 +69,7 @@ export async function* follow(
   let failures = 0;
   while (!signal.aborted) {
     const client = log.connection.client();
+    const begunAt = performance.now();
     const session = openSession(client, { ...options, from: reached });
     try {
       await session.confirmed(options.timeoutMs);
@@ -89,7 +90,7 @@ export async function* follow(
       if (!isTransient(error) && !(error instanceof EventStoreUnavailableError)) throw clear(error);
       failures += 1;
       ({ reached } = session);
-      log.connection.failed(client);
+      log.connection.failed(client, begunAt);
       log.observer?.restarted?.(errorType(error));
       log.onError(
         new Error(`subscription ended at ${formatPosition(reached)}, taken up again: ${describe(error)}`, {

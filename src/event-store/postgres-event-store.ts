@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { refuseIfClosed } from './event-store';
 import type { EventStore } from './event-store';
 import { appendEvents } from './postgres-append';
 import {
@@ -44,15 +45,17 @@ export function createPostgresEventStore({ pool, pollMs, onError }: PostgresEven
     readStream: (streamId, fromRevision = 0) => readStream(pool, streamId, fromRevision),
     readStreams: (streamIds) => readStreams(pool, streamIds),
     readAll: (from, limit, filter) => readAll(pool, from, limit, filter),
-    subscribe: (from, { batchSize, filter, signal }) =>
-      follow(
+    subscribe(from, { batchSize, filter, signal }) {
+      refuseIfClosed(closing.signal);
+      return follow(
         {
           read: (after, limit) => readAll(pool, after, limit, filter),
           hasMore: (after) => hasMore(pool, after),
           ...(filter?.types?.length && { tail: () => readTail(pool) }),
         },
         { from, batchSize, signal: AbortSignal.any([signal, closing.signal]), wakeUp, onError },
-      ),
+      );
+    },
     pending: (from, limit) => readPending(pool, from, limit),
     tail: () => readTail(pool),
     identity: () => readIdentity(pool),

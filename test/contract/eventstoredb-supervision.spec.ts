@@ -1,10 +1,15 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EventTooLargeError } from '../../src/event-store/event-store';
+import { LogClient } from '../../src/event-store/eventstoredb-client';
+import { parseConnectionString } from '../../src/event-store/eventstoredb-connection-string';
 import {
   AnotherLogError,
+  CallEndedError,
   EventStoreRefusedError,
   EventStoreUnavailableError,
 } from '../../src/event-store/eventstoredb-errors';
+import { readStream } from '../../src/event-store/eventstoredb-reads';
 import { START } from '../../src/events/position';
 import { EventStoreDbStandIn } from '../support/eventstoredb-stand-in';
 import { StandInLog } from '../support/eventstoredb-stand-in-log';
@@ -16,6 +21,11 @@ describe('EventStoreDB subscription', () => {
   const CANCELLED = { code: 1, details: 'cancelled by the server' };
   const UNAVAILABLE = { code: 14, details: 'going away' };
   const UNKNOWN = { code: 2, details: 'Server Is Busy' };
+
+  const proposedRecord = () => ({
+    ...{ id: randomUUID(), type: 'OperationRunProgressed', contentType: 'application/json' },
+    ...{ data: Buffer.from('{}'), metadata: Buffer.from('{}') },
+  });
 
   it.each([
     ['with no error at all', 'CallEndedError', () => fixture.standIn.endSubscriptions()],
@@ -36,6 +46,22 @@ describe('EventStoreDB subscription', () => {
     expect(idsOf(reader.events)).toEqual(written.flatMap(({ events }) => idsOf(events)));
     expect(fixture.restarts.get(type)).toBe(2);
     expect(fixture.survived[0]?.message).toMatch(/subscription ended at \d+\.\d+, taken up again/);
+  });
+
+  it('goes on where it was when it ends between two events that are being sent', async () => {
+    const { standIn } = fixture;
+    const reader = fixture.read(START);
+    await fixture.create(1);
+    await reader.has(1);
+    const write = () => standIn.log.append(newStream(), 'no_stream', [proposedRecord()]);
+    write();
+    // Long enough for the server to begin to send, too short to have done so.
+    await new Promise((resolve) => process.nextTick(resolve));
+    standIn.endSubscriptions();
+    write();
+    await reader.has(3);
+    expect(reader.events).toEqual(await fixture.store.readAll(START, 10));
+    expect([...fixture.restarts]).toEqual([['CallEndedError', 1]]);
   });
 
   it('goes on when the discovery of a cluster has given up, which is an error without a type', async () => {
@@ -66,6 +92,16 @@ describe('EventStoreDB subscription', () => {
     await reader.has(2);
     expect(fixture.restarts.get('unknown')).toBeGreaterThan(2);
     expect(standIn.connections).toBe(1);
+  });
+
+  it('goes on at once when it ends before it has begun', async () => {
+    fixture.standIn.faults.endsUnconfirmed = 1;
+    const store = fixture.open({ readTimeoutMs: 60_000 });
+    const { events } = await fixture.create(2);
+    const reader = fixture.read(START, 10, store);
+    await reader.has(2);
+    expect(idsOf(reader.events)).toEqual(idsOf(events));
+    expect([...fixture.restarts]).toEqual([['CallEndedError', 1]]);
   });
 
   it('ends when it is denied access', async () => {
@@ -162,6 +198,20 @@ describe('EventStoreDB appends and reads', () => {
     await expect(append).rejects.toThrow(EventTooLargeError);
     await expect(append).rejects.toThrow(new RegExp(`5 events to ${streamId} is \\d+ bytes`));
     expect(await fixture.store.readStream(streamId)).toEqual([]);
+  });
+
+  it('fail when their client is given up in the middle, and are not taken for whole', async () => {
+    const { streamId } = await fixture.create(50);
+    fixture.standIn.faults.deliveryDelayMs = 5;
+    const client = new LogClient(parseConnectionString(fixture.standIn.url), 'leader');
+    fixture.standIn.calls.eventsSent = 0;
+    const reading = readStream(client, 10_000, streamId, 0).catch((error: unknown) => error);
+    await eventually(
+      () => Promise.resolve(fixture.standIn.calls.eventsSent),
+      (sent) => sent > 5,
+    );
+    await client.end();
+    expect(await reading).toBeInstanceOf(CallEndedError);
   });
 
   it('find the last run event behind all that the server writes of itself', async () => {

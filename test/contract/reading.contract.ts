@@ -1,3 +1,4 @@
+import { EventStoreClosedError } from '../../src/event-store/event-store';
 import type { Append } from '../../src/event-store/event-store';
 import type { StoredEvent } from '../../src/events/operation-run-events';
 import {
@@ -209,6 +210,8 @@ export function readingContract(log: LogUnderTest): void {
       const next = reader.next();
       await log.store.close();
       expect(await next).toEqual({ done: true, value: undefined });
+      // Not another end: a reader that starts over would spin, and starve the process.
+      expect(() => log.store.subscribe(log.start, { batchSize: 4, signal })).toThrow(EventStoreClosedError);
     });
   });
 }

@@ -32,7 +32,11 @@ export async function answerRead(call: ReadCall, target: ReadTarget): Promise<vo
   const options = call.request.getOptions()!;
   if (options.hasSubscription()) return answerSubscription(call, target);
   const found = options.hasStream() ? streamSlice(options, log) : allSlice(options, log);
-  if (found) for (const record of found) await sendEvent(call, record, target);
+  if (found)
+    for (const record of found) {
+      if (!isOpen(call)) return;
+      await sendEvent(call, record, target);
+    }
   // A message, not an error status.
   else await send(call, streamNotFound(streamName(options.getStream()!.getStreamIdentifier())));
   call.end();
@@ -73,7 +77,7 @@ async function answerSubscription(call: ReadCall, target: ReadTarget): Promise<v
   let after = asked.hasPosition() ? BigInt(asked.getPosition()!.getCommitPosition()) : -1n;
   if (asked.hasEnd()) after = log.at(log.length - 1)?.position ?? -1n;
   let stop: (() => void) | undefined;
-  call.on('cancelled', () => stop?.());
+  for (const event of ['cancelled', 'finish', 'close']) call.on(event, () => stop?.());
   await send(
     call,
     new streams.ReadResp().setConfirmation(
@@ -81,13 +85,12 @@ async function answerSubscription(call: ReadCall, target: ReadTarget): Promise<v
     ),
   );
   let considered = 0;
-  for (let live = false; !call.cancelled;) {
+  for (let live = false; isOpen(call);) {
     const record = log.at(log.indexFrom(after + 1n));
     if (!record) {
       if (!live) await send(call, new streams.ReadResp().setCaughtUp(new streams.ReadResp.CaughtUp()));
       live = true;
-      if (!call.cancelled && !log.at(log.indexFrom(after + 1n)))
-        await log.nextAppend((wake) => (stop = wake));
+      if (isOpen(call) && !log.at(log.indexFrom(after + 1n))) await log.nextAppend((wake) => (stop = wake));
       continue;
     }
     if (faults.silent) {
@@ -113,11 +116,16 @@ async function sendEvent(call: ReadCall, record: LogRecord, { faults, calls }: R
   await send(call, eventMessage(record), faults.deliveryDelayMs);
 }
 
+/** A write after the end is worse than lost: the call would then never tell its client that it has ended. */
+function isOpen(call: ReadCall): boolean {
+  return !call.cancelled && !call.destroyed && !call.writableEnded;
+}
+
 async function send(call: ReadCall, message: ReadResp, delayMs = 0): Promise<void> {
   if (delayMs > 0) await sleep(delayMs);
-  if (call.cancelled || call.destroyed || call.write(message)) return;
+  if (!isOpen(call) || call.write(message)) return;
   // No drain comes when the peer is gone.
-  const events = ['drain', 'cancelled', 'close'] as const;
+  const events = ['drain', 'cancelled', 'finish', 'close'] as const;
   await new Promise<void>((resolve) => {
     const go = () => {
       for (const event of events) call.off(event, go);

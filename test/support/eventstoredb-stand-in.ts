@@ -33,6 +33,8 @@ export interface Faults {
   deliveryDelayMs: number;
   /** Subscriptions stay open and say nothing more. */
   silent: boolean;
+  /** Subscriptions that end without a word before they have begun. */
+  endsUnconfirmed: number;
   /** Checkpoints come with the position -1, as they do of servers that have none yet. */
   emptyCheckpoints: boolean;
   /** Every read of `$all` and every subscription is refused. */
@@ -61,6 +63,7 @@ export class EventStoreDbStandIn {
     notReady: 0,
     deliveryDelayMs: 0,
     silent: false,
+    endsUnconfirmed: 0,
     emptyCheckpoints: false,
     accessDenied: false,
     invalidPosition: false,
@@ -177,6 +180,11 @@ export class EventStoreDbStandIn {
       this.subscriptions.add(call);
       const forget = () => this.subscriptions.delete(call);
       call.once('close', forget).once('cancelled', forget).once('error', forget);
+      if (this.faults.endsUnconfirmed > 0) {
+        this.faults.endsUnconfirmed -= 1;
+        call.end();
+        return;
+      }
     } else this.calls.read += 1;
     answerRead(call, this).catch((error: unknown) => call.destroy(error as Error));
   }
