@@ -1,4 +1,3 @@
-import type { Client } from 'pg';
 import type { StoredEvent } from '../events/operation-run-events';
 import type { Position } from '../events/position';
 import type { Generation } from './generations';
@@ -6,6 +5,7 @@ import { moveCheckpoint, openFolding, refuseUnmoved } from './run-folding';
 import type { FoldingOptions, Stretch } from './run-folding';
 import { tablesOf } from './surface-content';
 import { openTableConnection } from './table-connection';
+import type { TableConnection } from './table-connection';
 import { batchStatements } from './table-writer';
 import type { Statement } from './table-writer';
 
@@ -102,11 +102,11 @@ export async function openProjection(generationId: number, options: ProjectorOpt
   const folding = await openFolding(generationId, options);
   const { generation } = folding;
   const tables = tablesOf(options.surfaces);
-  const client = await openTableConnection(options.pool);
+  const connection = await openTableConnection(options.pool);
   let writing: Promise<void> = Promise.resolve();
 
   async function commit(batch: PreparedBatch): Promise<void> {
-    await commitBatch(client, generation, batch);
+    await commitBatch(connection, generation, batch);
     options.onBatch?.({
       events: batch.eventCount,
       runs: batch.runs,
@@ -137,24 +137,28 @@ export async function openProjection(generationId: number, options: ProjectorOpt
     settled: () => writing,
     async close() {
       await Promise.allSettled([writing]);
-      await client.end();
+      await connection.close();
     },
   };
 }
 
-async function commitBatch(client: Client, generation: Generation, batch: PreparedBatch): Promise<void> {
+async function commitBatch(
+  connection: TableConnection,
+  generation: Generation,
+  batch: PreparedBatch,
+): Promise<void> {
   try {
     // All of it is sent at once. Only the commit waits, until it is known that the checkpoint was where it should be.
-    const [, moved] = await Promise.all([
-      client.query('begin'),
-      moveCheckpoint(client, generation, batch),
-      ...batch.statements.map((statement) => client.query(statement)),
-      client.query(`select pg_notify('${PROJECTED_CHANNEL}', '')`),
+    const [, moved] = await connection.together([
+      'begin',
+      moveCheckpoint(generation, batch),
+      ...batch.statements,
+      `select pg_notify('${PROJECTED_CHANNEL}', '')`,
     ]);
-    refuseUnmoved(moved, generation, batch);
-    await client.query('commit');
+    refuseUnmoved(moved!, generation, batch);
+    await connection.query('commit');
   } catch (error) {
-    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
+    await connection.query('rollback').catch(() => undefined); // the first error is the one to tell
     throw error;
   }
 }

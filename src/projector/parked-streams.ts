@@ -1,4 +1,4 @@
-import type { Client, Pool } from 'pg';
+import type { Pool } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
@@ -9,6 +9,7 @@ import { readStates } from './run-states';
 import type { Surface } from './surface';
 import { contentOf, tablesOf } from './surface-content';
 import { openTableConnection } from './table-connection';
+import type { TableConnection } from './table-connection';
 import { batchStatements } from './table-writer';
 
 export interface ParkedStream {
@@ -96,7 +97,9 @@ export async function retryParked(
   runId: string,
   context: ParkedContext,
 ): Promise<RetryResult> {
-  return inGeneration(generation, context, (client) => retryInside(client, generation, runId, context));
+  return inGeneration(generation, context, (connection) =>
+    retryInside(connection, generation, runId, context),
+  );
 }
 
 /**
@@ -109,51 +112,53 @@ export async function discardParked(
   decision: { readonly actor: string; readonly reason: string },
   context: ParkedContext,
 ): Promise<RetryResult> {
-  return inGeneration(generation, context, async (client) => {
-    const { rows } = await client.query<{ revision: number }>(
+  return inGeneration(generation, context, async (connection) => {
+    const { rows } = await connection.query<{ revision: number }>(
       `select min(revision) as revision from ${generation.schema}.parked_events where stream_id = $1 having count(*) > 0`,
       [streamOf(runId)],
     );
     if (!rows[0]) return { kind: 'not_parked' };
-    await client.query(
+    await connection.query(
       `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, $2, $3, $4)
        on conflict do nothing`,
       [streamOf(runId), rows[0].revision, decision.actor, decision.reason],
     );
-    return retryInside(client, generation, runId, context);
+    return retryInside(connection, generation, runId, context);
   });
 }
 
 async function inGeneration<T>(
   generation: Generation,
   context: ParkedContext,
-  work: (client: Client) => Promise<T>,
+  work: (connection: TableConnection) => Promise<T>,
 ): Promise<T> {
-  const client = await openTableConnection(context.pool);
+  const connection = await openTableConnection(context.pool);
   try {
-    await client.query('begin');
+    await connection.query('begin');
     // Waits for the batch that the projector is committing and keeps the next one out. The new epoch then fences it.
-    await client.query('update opstruth.generations set epoch = epoch + 1 where id = $1', [generation.id]);
-    const result = await work(client);
-    await client.query(`select pg_notify('opstruth_projected', '')`);
-    await client.query('commit');
+    await connection.query('update opstruth.generations set epoch = epoch + 1 where id = $1', [
+      generation.id,
+    ]);
+    const result = await work(connection);
+    await connection.query(`select pg_notify('opstruth_projected', '')`);
+    await connection.query('commit');
     return result;
   } catch (error) {
-    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
+    await connection.query('rollback').catch(() => undefined); // the first error is the one to tell
     throw error;
   } finally {
-    await client.end();
+    await connection.close();
   }
 }
 
 async function retryInside(
-  client: Client,
+  connection: TableConnection,
   generation: Generation,
   runId: string,
   { store, surfaces, judge }: ParkedContext,
 ): Promise<RetryResult> {
   const streamId = streamOf(runId);
-  const { rows: parked } = await client.query<{ revision: number }>(
+  const { rows: parked } = await connection.query<{ revision: number }>(
     `delete from ${generation.schema}.parked_events where stream_id = $1 returning revision`,
     [streamId],
   );
@@ -163,9 +168,9 @@ async function retryInside(
   const events = (await store.readStream(streamId, Math.min(...revisions))).filter(
     (event) => event.revision <= last,
   );
-  const states = await readStates(client, generation.schema, judge, [runId]);
+  const states = await readStates(connection, generation.schema, judge, [runId]);
   const before: ClassifiedRun | null = states[0] ?? null;
-  const discards = await loadDiscards(client);
+  const discards = await loadDiscards(connection);
   const tables = tablesOf(surfaces);
   const batch = foldBatch(events, {
     stateOf: () => before && { ...before, incomplete: false },
@@ -175,7 +180,7 @@ async function retryInside(
     contentOf: (run) => contentOf(tables, run),
   });
   const statements = batchStatements(generation.schema, tables, batch.changes, batch.letters);
-  await Promise.all(statements.map((statement) => client.query(statement)));
+  await connection.together(statements);
   const failed = batch.letters[0];
   return failed
     ? {

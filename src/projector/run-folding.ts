@@ -1,4 +1,4 @@
-import type { ClientBase, Pool, QueryResult } from 'pg';
+import type { Pool, QueryConfig, QueryResult } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
@@ -110,19 +110,15 @@ export async function openFolding(generationId: number, options: FoldingOptions)
  * Compare-and-set, of one row or none: the one guard that no two processes apply the same events, whatever they believe
  * of the lease. `refuseUnmoved` reads the answer.
  */
-export function moveCheckpoint(
-  client: ClientBase,
-  generation: Generation,
-  { from, to, eventCount }: Stretch,
-): Promise<QueryResult> {
-  return client.query({
+export function moveCheckpoint(generation: Generation, { from, to, eventCount }: Stretch): QueryConfig {
+  return {
     name: 'move checkpoint',
     text: `update opstruth.generations
            set checkpoint_commit = $4, checkpoint_prepare = $5, events_applied = events_applied + $6, checkpoint_at = now()
            where id = $1 and checkpoint_commit = $2 and checkpoint_prepare = $3 and epoch = $7
              and state in ('building', 'ready', 'live', 'standby')`,
     values: [generation.id, from.commit, from.prepare, to.commit, to.prepare, eventCount, generation.epoch],
-  });
+  };
 }
 
 export function refuseUnmoved({ rowCount }: QueryResult, { id }: Generation, { from }: Stretch): void {

@@ -21,8 +21,12 @@ const RUNS_PER_WRITE = 5_000;
 const EVENTS_PER_WRITE = 40_000;
 
 export interface FoldLogOptions extends FoldingOptions {
-  /** Smaller figures for tests. (Default: 5000) */
+  /** (Default: 1000) */
+  readonly eventsPerPage?: number;
+  /** (Default: 5000) */
   readonly runsPerWrite?: number;
+  /** Told after each transaction. */
+  readonly onStep?: () => void;
 }
 
 /** Folds the log into a generation's run facts, and nothing else: from its checkpoint to its end, or until `signal` aborts. */
@@ -31,6 +35,7 @@ export async function foldLog(
   options: FoldLogOptions,
   signal: AbortSignal,
 ): Promise<void> {
+  const { eventsPerPage = EVENTS_PER_PAGE, onStep } = options;
   const runsPerWrite = Math.min(options.runsPerWrite ?? RUNS_PER_WRITE, CACHED_RUNS / 2);
   // No surface is shown anything yet: the tables are loaded when the facts are what they come to.
   const folding = await openFolding(id, { ...options, surfaces: [], cachedRuns: CACHED_RUNS });
@@ -40,12 +45,12 @@ export async function foldLog(
   let writing: Promise<void> = Promise.resolve();
   const write = async () => {
     await writing;
-    writing = writeFacts(client, generation, pending);
+    writing = writeFacts(client, generation, pending).then(onStep);
     writing.catch(() => undefined); // awaited before the next one, or below
     pending = new PendingFacts();
   };
   try {
-    for await (const { events, upTo } of logPages(options.store, generation, EVENTS_PER_PAGE, signal)) {
+    for await (const { events, upTo } of logPages(options.store, generation, eventsPerPage, signal)) {
       pending.add(await folding.fold(events, upTo));
       if (pending.changes.size >= runsPerWrite || pending.events >= EVENTS_PER_WRITE) await write();
       await nextTurn();
@@ -96,7 +101,7 @@ async function writeFacts(client: PoolClient, generation: Generation, pending: P
   try {
     // One that is written has a stretch.
     const stretch = pending.stretch!;
-    refuseUnmoved(await moveCheckpoint(client, generation, stretch), generation, stretch);
+    refuseUnmoved(await client.query(moveCheckpoint(generation, stretch)), generation, stretch);
     await copyIn(client, `${schema}.${FACTS.name}`, FACTS.columns, text);
     for (const statement of statements) await client.query(statement);
     await client.query('commit');

@@ -4,14 +4,14 @@ import type { ProjectorOptions } from '../projector/generation-projector';
 import { generationById, isHistorical } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { foldLog } from './fold-log';
+import type { FoldLogOptions } from './fold-log';
 import { emptyGeneration, loadRuns, ReplayEndedError } from './load-runs';
+import type { LoadRunsOptions } from './load-runs';
 import { logPages } from './log-pages';
 import { makeIndexes } from './make-indexes';
 
-export interface BuildOptions extends ProjectorOptions {
-  /** Runs whose facts are written together while folding. (Default: 5000) */
-  readonly runsPerWrite?: number;
-}
+/** `onStep` is told after each transaction of folding and loading, and after each index. */
+export interface BuildOptions extends ProjectorOptions, FoldLogOptions, LoadRunsOptions {}
 
 /**
  * Makes a generation ready: folds the log into run facts, loads the read tables from those (or from another generation's
@@ -41,7 +41,7 @@ export async function buildGeneration(
     generation = await building(pool, generationId);
   }
   if (generation.phase === 'indexing') {
-    await makeIndexes(pool, generation, surfaces, signal);
+    await makeIndexes(generation, options, signal);
     if (signal.aborted) return;
     await enterPhase(pool, generation, 'following');
     generation = await building(pool, generationId);

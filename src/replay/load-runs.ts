@@ -19,6 +19,13 @@ import type { TableText, Unshown } from './table-load';
 /** Runs per transaction; short for the reason told in `fold-log.ts`. */
 const RUNS_PER_PAGE = 1_000;
 
+export interface LoadRunsOptions extends FoldingOptions {
+  /** (Default: 1000) */
+  readonly runsPerPage?: number;
+  /** Told after each transaction. */
+  readonly onStep?: () => void;
+}
+
 /** Somebody ended the replay while it was at work. */
 export class ReplayEndedError extends Error {
   override readonly name = 'ReplayEndedError';
@@ -31,7 +38,7 @@ export class ReplayEndedError extends Error {
 export async function loadRuns(
   generation: Generation,
   source: Generation,
-  { pool, store, surfaces, judge }: FoldingOptions,
+  { pool, store, surfaces, judge, runsPerPage = RUNS_PER_PAGE, onStep }: LoadRunsOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { id, schema } = generation;
@@ -49,18 +56,19 @@ export async function loadRuns(
     const cursor = reader.query(
       new Cursor<StoredFacts>(`select facts, position, incomplete from ${source.schema}.run_facts`),
     );
-    let reading = cursor.read(RUNS_PER_PAGE);
+    let reading = cursor.read(runsPerPage);
     let writing: Promise<void> = Promise.resolve();
     try {
       for (let rows = await reading; rows.length > 0 && !signal.aborted; rows = await reading) {
-        reading = cursor.read(RUNS_PER_PAGE);
+        reading = cursor.read(runsPerPage);
         reading.catch(() => undefined); // awaited at the next turn
         const runs = rows.map((row) => classifiedRunOf(row, judge));
         const { texts, shown, unshown } = load.page(runs);
         const all = copiesFacts ? [factsText(shown), ...texts] : texts;
         const letters = await lettersOf(store, unshown);
         await writing;
-        writing = writePage(writer, generation, { runs: runs.length, texts: all, unshown, letters });
+        const page = { runs: runs.length, texts: all, unshown, letters };
+        writing = writePage(writer, generation, page).then(onStep);
         writing.catch(() => undefined); // awaited at the next turn or below
         await nextTurn();
       }

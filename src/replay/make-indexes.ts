@@ -13,14 +13,19 @@ const SORT_MEMORY = '128MB';
 /** A thirtieth of the sample that PostgreSQL would take: columns of a few values, soon to be looked at by autovacuum. */
 const STATISTICS_TARGET = 30;
 
+export interface MakeIndexesOptions {
+  readonly pool: Pool;
+  readonly surfaces: readonly Surface[];
+  readonly onStep?: () => void;
+}
+
 /**
  * Makes the keys and indexes of a loaded generation, and its statistics; until `signal` aborts. What an earlier attempt
  * made stays.
  */
 export async function makeIndexes(
-  pool: Pool,
   { schema }: Generation,
-  surfaces: readonly Surface[],
+  { pool, surfaces, onStep }: MakeIndexesOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const work = [
@@ -34,7 +39,10 @@ export async function makeIndexes(
         await client.query(`set maintenance_work_mem = '${SORT_MEMORY}'`);
         await client.query(`set default_statistics_target = ${STATISTICS_TARGET}`);
         for (let table = work.shift(); table && !signal.aborted; table = work.shift()) {
-          for (const statement of table.indexes) await makeIndex(client, schema, table.name, statement);
+          for (const statement of table.indexes) {
+            await makeIndex(client, schema, table.name, statement);
+            onStep?.();
+          }
           await client.query(`vacuum (analyze) ${schema}.${table.name}`);
         }
       } finally {

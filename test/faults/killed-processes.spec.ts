@@ -50,21 +50,25 @@ describe('processes that are killed or paused', () => {
     const context = { pool, store, surfaces: options.surfaces, clock: testClock(), judge: () => judge };
     const generation = await startReplay(context, { full: true }, OPERATOR);
     let kills = 0;
+    const phases = new Set<string>();
     for (let ready = false; !ready;) {
       const builder = run('build-script.ts', String(generation.id));
-      const batches = kills < KILLS ? random.integer(1, 3) : Number.MAX_SAFE_INTEGER;
-      for (let batch = 0; batch < batches && !ready; batch++) {
-        const line = await builder.line((text) => text === 'batch' || text === 'ready');
+      // Three parts, of which the second is begun anew after a kill: long enough sittings get through each of them.
+      const steps = kills < KILLS ? random.integer(1, 14) : Number.MAX_SAFE_INTEGER;
+      for (let step = 0; step < steps && !ready; step++) {
+        const line = await builder.line((text) => text === 'step' || text === 'ready');
         if (line === null) throw new Error('the builder ended by itself');
         ready = line === 'ready';
       }
       if (!ready) {
         builder.child.kill('SIGKILL');
         kills += 1;
+        phases.add((await generationById(pool, generation.id))!.phase);
       }
       await builder.ended;
     }
     expect(kills).toBe(KILLS);
+    expect([...phases]).toEqual(expect.arrayContaining(['folding', 'loading', 'indexing']));
     await fixture.catchUp(fixture.generation);
     expect(await dumpGeneration(pool, generation.schema)).toEqual(
       await dumpGeneration(pool, fixture.generation.schema),

@@ -5,7 +5,7 @@ import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { buildGeneration } from '../../src/replay/generation-build';
 
-/** Builds a generation in small batches and prints a line for each: `batch`, at last `ready`. */
+/** Builds a generation in small steps and prints a line for each: `step`, at last `ready`. */
 async function main(url: string, id: number): Promise<void> {
   const pool = openPool(url, { max: 4, applicationName: 'test build' });
   const store = createPostgresEventStore({ pool, onError: (error) => console.error(error) });
@@ -16,8 +16,11 @@ async function main(url: string, id: number): Promise<void> {
     surfaces,
     judge: await judgeFor(pool, generation!),
     batchSize: 100,
-    loadBatchSize: 60,
-    onBatch: () => console.log('batch'),
+    eventsPerPage: 60,
+    runsPerWrite: 40,
+    runsPerPage: 100,
+    onStep: () => console.log('step'),
+    onBatch: () => console.log('step'),
   };
   await buildGeneration(id, options, new AbortController().signal);
   console.log('ready');
