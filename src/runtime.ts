@@ -33,6 +33,13 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
+export interface RuntimeOptions {
+  readonly migrate: boolean;
+  readonly clock?: Clock;
+  /** Opens beside a live generation that another version made, for replays. */
+  readonly anySurfaces?: boolean;
+}
+
 /** The schema is older or newer than this binary. */
 export class SchemaNotCurrentError extends Error {
   override readonly name = 'SchemaNotCurrentError';
@@ -45,7 +52,7 @@ export class SchemaNotCurrentError extends Error {
 export async function openRuntime(
   config: Config,
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
-  options: { readonly migrate: boolean; readonly clock?: Clock } = { migrate: true },
+  options: RuntimeOptions = { migrate: true },
 ): Promise<Runtime> {
   const firstPolicy = await readPolicy(config);
   const onError = (error: Error) => log.error({ err: error }, 'a database connection failed');
@@ -74,6 +81,7 @@ export async function openRuntime(
         (await liveGeneration(pool))?.policyVersion ??
         (await savePolicy(pool, firstPolicy, 'opstruth', 'policy of the first generation')),
       logIdentity: await store.identity(),
+      anySurfaces: options.anySurfaces ?? false,
     });
     await warnOfOtherPolicy(pool, generation, config, firstPolicy, log);
     const live = new LiveClassification(pool);

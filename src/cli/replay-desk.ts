@@ -13,7 +13,7 @@ export interface Desk {
 
 /** Runs a verb of replays; what they refuse is told in words and ends with exit code 1. */
 export async function onReplays(output: Output, work: (desk: Desk) => Promise<void>): Promise<void> {
-  await withRuntime({ migrate: false }, async (runtime) => {
+  await withRuntime({ migrate: false, anySurfaces: true }, async (runtime) => {
     const { pool, store, clock, live } = runtime;
     try {
       await work({ runtime, context: { pool, store, clock, surfaces, judge: () => live.current() } });

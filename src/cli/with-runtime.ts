@@ -1,14 +1,14 @@
 import { loadConfig } from '../config';
 import { createLogger } from '../observability/logger';
 import { openRuntime } from '../runtime';
-import type { Runtime } from '../runtime';
+import type { Runtime, RuntimeOptions } from '../runtime';
 
 /**
  * Runs a verb on an open runtime and closes it whatever happens. Logs go to standard error, so that standard output
  * holds the verb's result alone.
  */
 export async function withRuntime<T>(
-  options: { readonly migrate: boolean },
+  options: RuntimeOptions,
   work: (runtime: Runtime) => Promise<T>,
 ): Promise<T> {
   const config = loadConfig(process.env, { requireAuth: false });

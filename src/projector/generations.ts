@@ -80,6 +80,8 @@ export async function ensureLiveGeneration(
     readonly classifierVersion: number;
     readonly policyVersion: number;
     readonly logIdentity: string;
+    /** Whether the tables may be those of another version: for work that builds a generation beside it. */
+    readonly anySurfaces?: boolean;
   },
 ): Promise<Generation> {
   const client = await pool.connect();
@@ -94,7 +96,8 @@ export async function ensureLiveGeneration(
       ? generationOf(rows[0])
       : await createGeneration(client, { ...wanted, state: 'live' });
     await client.query('commit');
-    refuseMismatch(live, surfacesDigest(wanted.surfaces), wanted.logIdentity);
+    refuseOtherLog(live, wanted.logIdentity);
+    if (!wanted.anySurfaces) refuseOtherSurfaces(live, wanted.surfaces);
     return live;
   } catch (error) {
     await client.query('rollback');
@@ -142,15 +145,27 @@ export async function createGeneration(
   return generation;
 }
 
-function refuseMismatch(live: Generation, digest: string, logIdentity: string): void {
+/** Whether this binary's projector may write the generation's tables and its surfaces read them. */
+export function isOfSurfaces(
+  generation: Pick<Generation, 'surfacesDigest'>,
+  surfaces: readonly Surface[],
+): boolean {
+  return generation.surfacesDigest === surfacesDigest(surfaces);
+}
+
+function refuseOtherLog(live: Generation, logIdentity: string): void {
   if (live.logIdentity !== logIdentity)
     throw new GenerationMismatchError(
       `generation ${live.id} was projected from log ${live.logIdentity}, but the event store is log ${logIdentity}: ` +
         'connect the event store it belongs to, or build a new generation',
     );
-  if (live.surfacesDigest !== digest)
+}
+
+function refuseOtherSurfaces(live: Generation, surfaces: readonly Surface[]): void {
+  if (!isOfSurfaces(live, surfaces))
     throw new GenerationMismatchError(
-      `generation ${live.id} has the read tables of another version of opstruth: build a new generation with this one`,
+      `generation ${live.id} has the read tables of another version of opstruth. While that version goes on serving, ` +
+        'build one with this version: `opstruth replay start`, then `opstruth replay cutover`; then start this version',
     );
 }
 

@@ -2,7 +2,7 @@ import type { Judge } from '../domain/classification';
 import { sleep } from '../event-store/abortable';
 import { projectGeneration } from './generation-projector';
 import type { AppliedBatch, ProjectorOptions } from './generation-projector';
-import { isHistorical, listGenerations } from './generations';
+import { isHistorical, isOfSurfaces, listGenerations } from './generations';
 import type { Generation, GenerationState } from './generations';
 import type { Lease } from './lease';
 import { CheckpointBeyondTailError, FencedError, ParkedLimitError } from './run-folding';
@@ -106,6 +106,8 @@ async function followGenerations(
       const wanted = new Map(
         (await listGenerations(options.pool))
           .filter((one) => FOLLOWING.has(one.state) && !isHistorical(one))
+          // While versions are mixed, another binary's tables are not ours to write.
+          .filter((one) => isOfSurfaces(one, options.surfaces))
           .map((one) => [one.id, one]),
       );
       for (const [id, { ending }] of followers) if (!wanted.has(id)) ending.abort();

@@ -1,7 +1,6 @@
 import type { Pool } from 'pg';
 import { sleep } from '../event-store/abortable';
-import { surfacesDigest } from '../projector/generation-schema';
-import { liveGeneration } from '../projector/generations';
+import { isOfSurfaces, liveGeneration } from '../projector/generations';
 import type { Lease } from '../projector/lease';
 import { auditStreams } from './audit';
 import type { AuditContext, AuditReport } from './audit';
@@ -43,7 +42,7 @@ async function auditLive(options: AuditLoopOptions): Promise<void> {
   const { pool, surfaces, sample, random, log } = options;
   const generation = await liveGeneration(pool);
   // While versions are mixed, another binary's surfaces are not ours to judge.
-  if (!generation || generation.surfacesDigest !== surfacesDigest(surfaces)) return;
+  if (!generation || !isOfSurfaces(generation, surfaces)) return;
   const report = await auditStreams(options, { generation, sample, random });
   await recordAuditResult(pool, report);
   if (report.differences > 0)

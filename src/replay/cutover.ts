@@ -1,7 +1,9 @@
 import { sleep } from '../event-store/abortable';
 import type { Instant } from '../events/instant';
-import { isHistorical, listGenerations } from '../projector/generations';
+import { catchUp } from '../projector/generation-projector';
+import { generationById, isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
+import { judgeFor } from '../projector/live-classification';
 import { loadParkedStreams } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import { diffGenerations } from './generation-diff';
@@ -42,6 +44,7 @@ export interface CutoverCheck {
 
 const SWITCH_ATTEMPTS = 200;
 const BETWEEN_ATTEMPTS_MS = 10;
+const EVENTS_PER_BATCH = 500;
 
 /** What a cutover would do and what speaks against it. Changes nothing. */
 export async function checkCutover(
@@ -118,6 +121,7 @@ async function switchWhenLevel(
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
+      await approach(context, id);
       await inLockedRegistry(context, async (client, generations) => {
         await switchLive(client, generations, stateOf(generations, id, allowed, verb));
         await recordAudit(client, { ...operator, action, generation: id, details });
@@ -129,6 +133,15 @@ async function switchWhenLevel(
       await sleep(BETWEEN_ATTEMPTS_MS, new AbortController().signal);
     }
   }
+}
+
+/** No projector of this version is at work while the live generation is another version's: what it would do is done here. */
+async function approach({ pool, store, surfaces }: OperatorContext, id: number): Promise<void> {
+  if (isOfSurfaces(await requireLive(pool), surfaces)) return;
+  const target = await generationById(pool, id);
+  if (!target) return;
+  const judge = await judgeFor(pool, target);
+  await catchUp(id, { pool, store, surfaces, judge, batchSize: EVENTS_PER_BATCH });
 }
 
 function gateObjections({ changed, changedPercent, matrix }: Comparison, gate: CutoverGate): string[] {

@@ -5,8 +5,7 @@ import { verdictAt } from '../classifier/classified-run';
 import { factsOf } from '../domain/facts-document';
 import type { Instant } from '../events/instant';
 import { START } from '../events/position';
-import { surfacesDigest } from '../projector/generation-schema';
-import { liveGeneration } from '../projector/generations';
+import { isOfSurfaces, liveGeneration } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { loadPolicy } from '../projector/policies';
@@ -89,7 +88,7 @@ export async function planReplay(
     client.release();
   }
   const comparison = tally.comparison(asOf);
-  const madeBy = live.surfacesDigest === surfacesDigest(surfaces) ? 'facts' : 'full';
+  const madeBy = isOfSurfaces(live, surfaces) ? 'facts' : 'full';
   const { events } = await store.pending(START, COUNT_ALL);
   return {
     from: {

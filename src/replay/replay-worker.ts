@@ -2,7 +2,7 @@ import { sleep } from '../event-store/abortable';
 import type { Judge } from '../domain/classification';
 import { FencedError } from '../projector/run-folding';
 import type { ProjectorOptions } from '../projector/generation-projector';
-import { listGenerations } from '../projector/generations';
+import { isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import type { Lease } from '../projector/lease';
 import { buildGeneration } from './generation-build';
@@ -25,7 +25,10 @@ const LOOK_EVERY_MS = 1_000;
 export async function runReplayWorker(options: ReplayWorkerOptions, signal: AbortSignal): Promise<void> {
   while (!signal.aborted) {
     try {
-      const waiting = (await listGenerations(options.pool)).filter(({ state }) => state === 'building');
+      const waiting = (await listGenerations(options.pool)).filter(
+        // While versions are mixed, another binary's tables are not ours to write.
+        (one) => one.state === 'building' && isOfSurfaces(one, options.surfaces),
+      );
       for (const generation of waiting) if (!signal.aborted) await buildIfFree(generation, options, signal);
     } catch (error) {
       options.log.error({ err: error }, 'replays could not be looked after; it will be tried again');

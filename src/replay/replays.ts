@@ -3,9 +3,14 @@ import { classifiers } from '../classifier/classifier';
 import type { Instant } from '../events/instant';
 import { comparePositions, formatPosition, START } from '../events/position';
 import type { Position } from '../events/position';
-import { createGeneration, generationById, isHistorical, listGenerations } from '../projector/generations';
+import {
+  createGeneration,
+  generationById,
+  isHistorical,
+  isOfSurfaces,
+  listGenerations,
+} from '../projector/generations';
 import type { Generation } from '../projector/generations';
-import { surfacesDigest } from '../projector/generation-schema';
 import { loadPolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
@@ -55,7 +60,7 @@ export async function startReplay(
     throw new ReplayRefusedError('invalid', `there is no classifier version ${classifierVersion}`);
   await loadPolicy(pool, policyVersion);
   const { until } = request;
-  const facts = !request.full && until === undefined && live.surfacesDigest === surfacesDigest(surfaces);
+  const facts = !request.full && until === undefined && isOfSurfaces(live, surfaces);
   const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
 
   return inLockedRegistry(context, async (client, generations) => {

@@ -1,8 +1,10 @@
 import { parsePolicy } from '../../src/classifier/policy';
 import { catchUp } from '../../src/projector/generation-projector';
-import { generationById, liveGeneration } from '../../src/projector/generations';
+import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
+import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
+import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { savePolicy } from '../../src/projector/policies';
 import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/generation-build';
@@ -15,6 +17,7 @@ import type { WorkloadOptions } from '../../src/simulator/workload';
 import { testClock } from '../support/database';
 import { createProjectionFixture, dumpGeneration, TEST_POLICY } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
+import { eventually } from '../support/service';
 
 const WORKLOAD: WorkloadOptions = {
   seed: 11,
@@ -202,5 +205,55 @@ describe('replays', () => {
     );
     const { objections } = await checkCutover(context, next.id, GATE, AS_OF);
     expect(objections).toEqual([expect.stringContaining('operation_run-x')]);
+  });
+
+  test('a version with other tables builds its generation beside the live one and cuts over while the old one serves', async () => {
+    const [, ...surfaces] = fixture.options.surfaces;
+    const newer = { ...context, surfaces };
+    const generation = await startReplay(newer, {}, OPERATOR);
+    expect(generation.madeBy).toBe('full');
+    const { pool, options } = fixture;
+    await buildGeneration(generation.id, { ...options, surfaces }, new AbortController().signal);
+
+    // The old version goes on; the new one has no projector yet.
+    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 20, idPrefix: 'later-' })]);
+    await fixture.catchUp();
+    const health = createProjectorHealth();
+    const stopping = new AbortController();
+    const old = runProjectorRole(
+      {
+        ...options,
+        lease: createLease(pool, 'projector', 'old', 5),
+        leaseTtlSeconds: 5,
+        lookEveryMs: 10,
+        judgeFor: (one) => judgeFor(pool, one),
+        log: { info: () => undefined, error: () => undefined },
+      },
+      health,
+      stopping.signal,
+    );
+    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 13, runs: 20, idPrefix: 'last-' })]);
+    const tail = await fixture.store.tail();
+    await eventually(async () => (await liveGeneration(pool))!.checkpoint.commit === tail.commit);
+    const behind = (await generationById(pool, generation.id))!;
+    expect(behind.checkpoint.commit).toBeLessThan(tail.commit);
+    expect(health.errors.size).toBe(0);
+
+    await cutOver(
+      newer,
+      generation.id,
+      { gate: GATE, force: true, asOf: AS_OF },
+      { ...OPERATOR, reason: 'new' },
+    );
+    stopping.abort();
+    await old;
+    const live = (await liveGeneration(pool))!;
+    expect(live).toMatchObject({ id: generation.id, checkpoint: tail });
+    // The old version, should it start again, is told what to do.
+    const wanted = { classifierVersion: 1, policyVersion: 1, logIdentity: live.logIdentity };
+    await expect(ensureLiveGeneration(pool, { ...wanted, surfaces: options.surfaces })).rejects.toThrow(
+      /another version of opstruth.*replay start/s,
+    );
+    await ensureLiveGeneration(pool, { ...wanted, surfaces: options.surfaces, anySurfaces: true });
   });
 });
