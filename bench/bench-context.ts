@@ -6,6 +6,8 @@ export interface Sizes {
   readonly importRows: number;
   /** Events of the projected log, at least. */
   readonly projectedEvents: number;
+  /** Events written to and read from each event store, at least. */
+  readonly storedEvents: number;
   readonly commandsPerSecond: number;
   readonly lagSeconds: number;
   /** Runs in the read tables, size by size. */
@@ -23,9 +25,16 @@ export interface Measured {
   readonly cpuSeconds: number;
 }
 
+export interface LogTarget {
+  readonly databaseUrl: string;
+  readonly eventStoreUrl?: string;
+}
+
 export type Task =
   | { readonly kind: 'import'; readonly databaseUrl: string; readonly folder: string }
   | { readonly kind: 'project'; readonly databaseUrl: string }
+  /** Without `eventStoreUrl` the log is PostgreSQL's. */
+  | ({ readonly kind: 'append' | 'subscribe'; readonly events: number } & LogTarget)
   /** `events` of what was measured: events of a full rebuild, runs of one from facts. */
   | { readonly kind: 'rebuild'; readonly databaseUrl: string; readonly full: boolean };
 
@@ -40,6 +49,8 @@ export interface RunningServer {
 export interface Launcher {
   measure(task: Task): Promise<Measured>;
   serve(env: Readonly<Record<string, string>>): Promise<RunningServer>;
+  /** A new and empty stand-in for EventStoreDB: the tests' own, there is no real server here. */
+  standIn(): Promise<RunningServer>;
 }
 
 export interface BenchContext {

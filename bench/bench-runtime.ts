@@ -7,8 +7,12 @@ import type { Runtime } from '../src/runtime';
 export async function withBenchRuntime<T>(
   databaseUrl: string,
   work: (runtime: Runtime) => Promise<T>,
+  eventStoreUrl?: string,
 ): Promise<T> {
-  const config = loadConfig({ DATABASE_URL: databaseUrl }, { requireAuth: false });
+  const config = loadConfig(
+    { DATABASE_URL: databaseUrl, ...(eventStoreUrl !== undefined && { EVENT_STORE_URL: eventStoreUrl }) },
+    { requireAuth: false },
+  );
   const runtime = await openRuntime(config, pino({ level: 'warn' }, process.stderr));
   try {
     return await work(runtime);

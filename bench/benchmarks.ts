@@ -1,4 +1,5 @@
 import type { BenchContext, Benchmark, Sizes } from './bench-context';
+import { eventStoresBenchmark } from './event-stores.bench';
 import { importBenchmark } from './import.bench';
 import { lagBenchmark } from './lag.bench';
 import { memoryBenchmark } from './memory.bench';
@@ -8,6 +9,7 @@ import { rebuildBenchmark } from './rebuild.bench';
 
 export const benchmarks: readonly Benchmark[] = [
   importBenchmark,
+  eventStoresBenchmark,
   projectionBenchmark,
   rebuildBenchmark,
   memoryBenchmark,
@@ -19,6 +21,7 @@ export const benchmarks: readonly Benchmark[] = [
 export const DEFAULT_SIZES: Sizes = {
   importRows: 160_000,
   projectedEvents: 200_000,
+  storedEvents: 50_000,
   commandsPerSecond: 200,
   lagSeconds: 30,
   queriedRuns: [50_000, 1_000_000],

@@ -2,13 +2,14 @@ import { fork, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Launcher, Measured, Task } from './bench-context';
 
 const READY_TIMEOUT_MS = 60_000;
 
 /** Runs tasks and servers as processes of their own, from the build beside this file. */
-export const childLauncher: Launcher = { measure, serve };
+export const childLauncher: Launcher = { measure, serve, standIn };
 
 function measure(task: Task): Promise<Measured> {
   return new Promise((resolve, reject) => {
@@ -34,6 +35,19 @@ async function serve(env: Readonly<Record<string, string>>) {
     throw error;
   }
   return { url, place: 'in a process of its own', stop: () => stop(child) };
+}
+
+/** From the sources of the tests, which no build holds: `npm run bench` is a command of the checkout. */
+async function standIn() {
+  const support = join(__dirname, '..', '..', 'test', 'support');
+  const child = spawn(
+    process.execPath,
+    ['--require', join(support, 'swc-register.cjs'), join(support, 'eventstoredb-stand-in-script.ts')],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  for await (const url of createInterface({ input: child.stdout }))
+    return { url, place: 'in a process of its own', stop: () => stop(child) };
+  throw new Error('the stand-in for EventStoreDB did not start');
 }
 
 async function becomesReady(url: string, child: ChildProcess): Promise<void> {

@@ -12,6 +12,7 @@ interface Options {
   readonly json?: string;
   readonly rows: number;
   readonly events: number;
+  readonly stored: number;
   readonly rate: number;
   readonly seconds: number;
   readonly runs: readonly number[];
@@ -30,6 +31,7 @@ function command(): Command {
     .option('--json <file>', 'write [{name, value, unit, aim, limit}] to this file')
     .option('--rows <n>', 'rows of the imported trace', wholeNumber, DEFAULT_SIZES.importRows)
     .option('--events <n>', 'events of the projected log', wholeNumber, DEFAULT_SIZES.projectedEvents)
+    .option('--stored <n>', 'events of `event-stores`', wholeNumber, DEFAULT_SIZES.storedEvents)
     .option('--rate <n>', 'commands a second of `lag`', wholeNumber, DEFAULT_SIZES.commandsPerSecond)
     .option('--seconds <n>', 'seconds of `lag`', wholeNumber, DEFAULT_SIZES.lagSeconds)
     .option('--runs <n>', 'runs under `queries` (repeatable; default: 50000 and 1000000)', addNumber, [])
@@ -53,6 +55,7 @@ async function main(): Promise<void> {
       sizes: {
         importRows: options.rows,
         projectedEvents: options.events,
+        storedEvents: options.stored,
         commandsPerSecond: options.rate,
         lagSeconds: options.seconds,
         queriedRuns: options.runs.length > 0 ? options.runs : DEFAULT_SIZES.queriedRuns,

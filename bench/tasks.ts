@@ -1,5 +1,7 @@
 import { join } from 'node:path';
 import { surfaces } from '../projections';
+import type { Append } from '../src/event-store/event-store';
+import { START } from '../src/events/position';
 import { runImport } from '../src/import/run-import';
 import { catchUp } from '../src/projector/generation-projector';
 import { buildGeneration } from '../src/replay/generation-build';
@@ -8,22 +10,60 @@ import { abortReplay, startReplay } from '../src/replay/replays';
 import type { Runtime } from '../src/runtime';
 import type { Measured, Task } from './bench-context';
 import { withBenchRuntime } from './bench-runtime';
+import { appendAll, benchCommands, countEvents, decidedAppends, LOG_CHUNK } from './simulated-events';
 
 /** Does the work that a benchmark measures, in this process. */
 export function runTask(task: Task): Promise<Measured> {
-  return withBenchRuntime(task.databaseUrl, async (runtime) => {
+  const work = async (runtime: Runtime) => {
     const cpuBefore = process.cpuUsage();
-    const { events, seconds } =
-      task.kind === 'import'
-        ? await importTrace(runtime, task.folder)
-        : task.kind === 'project'
-          ? await project(runtime)
-          : await rebuild(runtime, task.full);
+    const { events, seconds } = await workOf(task, runtime);
     const { user, system } = process.cpuUsage(cpuBefore);
     // The operating system keeps the peak: no sampling can miss it. In KiB.
     const peakMb = process.resourceUsage().maxRSS / 1024;
     return { events, seconds, peakMb, cpuSeconds: (user + system) / 1e6 };
-  });
+  };
+  return withBenchRuntime(task.databaseUrl, work, 'eventStoreUrl' in task ? task.eventStoreUrl : undefined);
+}
+
+function workOf(task: Task, runtime: Runtime): Promise<{ events: number; seconds: number }> {
+  switch (task.kind) {
+    case 'import':
+      return importTrace(runtime, task.folder);
+    case 'project':
+      return project(runtime);
+    case 'rebuild':
+      return rebuild(runtime, task.full);
+    case 'append':
+      return append(runtime, task.events);
+    case 'subscribe':
+      return subscribe(runtime, task.events);
+  }
+}
+
+/** Decided before; appended chunk by chunk, as an import does. */
+async function append({ store, live }: Runtime, size: number) {
+  const chunks: (readonly Append[])[] = [];
+  let events = 0;
+  const enough = () => events >= size;
+  for (const chunk of decidedAppends(benchCommands(enough), live.current(), LOG_CHUNK)) {
+    chunks.push(chunk);
+    events += countEvents(chunk);
+  }
+  const begun = performance.now();
+  for (const chunk of chunks) await appendAll(store, chunk);
+  return { events, seconds: (performance.now() - begun) / 1000 };
+}
+
+/** From the beginning of the log, as a projector that does nothing. */
+async function subscribe({ store, config }: Runtime, size: number) {
+  const { signal } = new AbortController();
+  let events = 0;
+  const begun = performance.now();
+  for await (const batch of store.subscribe(START, { batchSize: config.projectorBatchSize, signal })) {
+    events += batch.length;
+    if (events >= size) break;
+  }
+  return { events, seconds: (performance.now() - begun) / 1000 };
 }
 
 async function importTrace({ store, live }: Runtime, folder: string) {

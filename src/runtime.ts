@@ -13,6 +13,7 @@ import { migrate, schemaIsCurrent } from './db/migrate';
 import type { EventStore } from './event-store/event-store';
 import { ConnectionStringError } from './event-store/eventstoredb-connection-string';
 import { createEventStoreDbEventStore } from './event-store/eventstoredb-event-store';
+import type { SubscriptionObserver } from './event-store/eventstoredb-subscription';
 import { createPostgresEventStore } from './event-store/postgres-event-store';
 import { systemClock } from './events/instant';
 import type { Clock } from './events/instant';
@@ -30,6 +31,8 @@ export interface Runtime {
   readonly clock: Clock;
   readonly generation: Generation;
   readonly live: LiveClassification;
+  /** Who is told of the subscriptions that begin from now on; EventStoreDB's only, PostgreSQL's are local. */
+  observeSubscriptions(observer: SubscriptionObserver): void;
   close(): Promise<void>;
 }
 
@@ -57,7 +60,8 @@ export async function openRuntime(
   const firstPolicy = await readPolicy(config);
   const onError = (error: Error) => log.error({ err: error }, 'a database connection failed');
   // Connects at its first use, so a wrong setting is told before anything is open.
-  const eventStoreDb = openEventStoreDb(config, log);
+  let observer: SubscriptionObserver = () => ({});
+  const eventStoreDb = openEventStoreDb(config, log, (from) => observer(from));
   const database = await openDatabase(config, { applicationName: 'opstruth', onError });
   const { pool } = database;
   const store = eventStoreDb ?? createPostgresEventStore({ pool, onError });
@@ -94,6 +98,7 @@ export async function openRuntime(
       clock: options.clock ?? systemClock,
       generation,
       live,
+      observeSubscriptions: (next) => (observer = next),
       close,
     };
   } catch (error) {
@@ -103,12 +108,17 @@ export async function openRuntime(
 }
 
 /** The log of a team that runs EventStoreDB or KurrentDB; read tables and control tables stay in PostgreSQL. */
-function openEventStoreDb({ eventStoreUrl }: Config, log: Pick<Logger, 'warn'>): EventStore | undefined {
+function openEventStoreDb(
+  { eventStoreUrl }: Config,
+  log: Pick<Logger, 'warn'>,
+  observer: SubscriptionObserver,
+): EventStore | undefined {
   if (eventStoreUrl === undefined) return undefined;
   try {
     return createEventStoreDbEventStore({
       url: eventStoreUrl,
       onError: (error) => log.warn({ err: error }, 'an event subscription was interrupted'),
+      observer,
     });
   } catch (error) {
     if (error instanceof ConnectionStringError) throw new ConfigError([`EVENT_STORE_URL: ${error.message}`]);

@@ -14,6 +14,7 @@ import { NestLogger } from './observability/logger';
 import { Metrics } from './observability/metrics';
 import { observeProjections } from './projection-observability';
 import type { Runtime } from './runtime';
+import { observeSubscriptions } from './subscription-observability';
 
 export interface Server {
   /** Where it listens: `http://host:port`. */
@@ -39,7 +40,10 @@ export async function startServer(runtime: Runtime, log: Logger): Promise<Server
   );
   configureHttp(app);
   const executor = app.get(RunCommandExecutor);
-  const observed = observeProjections(runtime, app.get(Metrics));
+  const metrics = app.get(Metrics);
+  const observed = observeProjections(runtime, metrics);
+  if (config.eventStoreUrl !== undefined)
+    runtime.observeSubscriptions(observeSubscriptions(metrics, () => runtime.store.tail()));
   const roles = startBackgroundRoles(runtime, executor, app.get(IdempotencyKeys), log, observed.onBatch);
   app.get(Readiness).add(...observed.probes(roles.projector));
   const close = async () => {

@@ -17,17 +17,20 @@ import {
 import { openSession } from './eventstoredb-session';
 import type { Session } from './eventstoredb-session';
 
-/** Told what goes on in subscriptions, for metrics. Must not throw. */
-export interface SubscriptionObserver {
-  /** A subscription ended for a reason that passes, and is taken up again. */
+/** Told what goes on in one subscription, for metrics. Must not throw. */
+export interface SubscriptionWatch {
+  /** One of the server's subscriptions ended for a reason that passes; another is begun. */
   restarted?(errorType: string): void;
   /** A batch is handed out; `buffered` events more have arrived by then. */
   batch?(events: number, buffered: number): void;
-  /** How long the consumer took for a batch. */
-  handled?(batchMs: number): void;
-  /** From what was handed out to the last run event, in bytes of the log; looked at while nothing comes. */
-  tailGap?(bytes: number): void;
+  /** The consumer has come back for more after `batchMs`, so it is done with all up to here. */
+  handled?(upTo: Position, batchMs: number): void;
+  /** The consumer has left, or the subscription has thrown. */
+  ended?(): void;
 }
+
+/** Asked at the beginning of each subscription for who will be told of it. */
+export type SubscriptionObserver = (from: Position) => SubscriptionWatch;
 
 export interface Progress {
   /** The last run event given to the consumer, or where the consumer began. */
@@ -67,40 +70,45 @@ export async function* follow(
   let handedOut = options.from;
   let reached = options.from;
   let failures = 0;
-  while (!signal.aborted) {
-    const client = log.connection.client();
-    const begunAt = performance.now();
-    const session = openSession(client, { ...options, from: reached });
-    try {
-      await session.confirmed(options.timeoutMs);
-      if (signal.aborted) return;
-      // Not before: the server might be replaced between the question and the subscription.
-      await log.refuseUnlessSame({ handedOut, reached });
-      for await (const batch of batchesOf(session, log, options, client)) {
-        failures = 0;
-        handedOut = batch.at(-1)!.position;
-        log.observer?.batch?.(batch.length, session.buffered);
-        const from = performance.now();
-        yield batch;
-        log.observer?.handled?.(performance.now() - from);
+  const watch = log.observer?.(options.from);
+  try {
+    while (!signal.aborted) {
+      const client = log.connection.client();
+      const begunAt = performance.now();
+      const session = openSession(client, { ...options, from: reached });
+      try {
+        await session.confirmed(options.timeoutMs);
+        if (signal.aborted) return;
+        // Not before: the server might be replaced between the question and the subscription.
+        await log.refuseUnlessSame({ handedOut, reached });
+        for await (const batch of batchesOf(session, log, options, client)) {
+          failures = 0;
+          handedOut = batch.at(-1)!.position;
+          watch?.batch?.(batch.length, session.buffered);
+          const from = performance.now();
+          yield batch;
+          watch?.handled?.(handedOut, performance.now() - from);
+        }
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        if (!isTransient(error) && !(error instanceof EventStoreUnavailableError)) throw clear(error);
+        failures += 1;
+        ({ reached } = session);
+        log.connection.failed(client, begunAt);
+        watch?.restarted?.(errorType(error));
+        log.onError(
+          new Error(`subscription ended at ${formatPosition(reached)}, taken up again: ${describe(error)}`, {
+            cause: error,
+          }),
+        );
+      } finally {
+        session.close();
       }
-      return;
-    } catch (error) {
-      if (signal.aborted) return;
-      if (!isTransient(error) && !(error instanceof EventStoreUnavailableError)) throw clear(error);
-      failures += 1;
-      ({ reached } = session);
-      log.connection.failed(client, begunAt);
-      log.observer?.restarted?.(errorType(error));
-      log.onError(
-        new Error(`subscription ended at ${formatPosition(reached)}, taken up again: ${describe(error)}`, {
-          cause: error,
-        }),
-      );
-    } finally {
-      session.close();
+      await sleep(backOffMs(failures), signal);
     }
-    await sleep(backOffMs(failures), signal);
+  } finally {
+    watch?.ended?.();
   }
 }
 
@@ -124,7 +132,6 @@ async function* batchesOf(
         throw new NoAnswerError(`${formatPosition(dueSince)} is in the log and was never delivered`);
       const tail = await log.tail();
       dueSince = comparePositions(tail, session.reached) > 0 ? tail : undefined;
-      log.observer?.tailGap?.(dueSince ? Number(tail.commit - session.reached.commit) : 0);
     }
   }
 }

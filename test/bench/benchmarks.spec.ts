@@ -13,6 +13,7 @@ import { inProcessLauncher } from './in-process-launcher';
 const TINY: Sizes = {
   importRows: 400,
   projectedEvents: 400,
+  storedEvents: 200,
   commandsPerSecond: 20,
   lagSeconds: 1,
   queriedRuns: [300],
@@ -75,6 +76,12 @@ describe('the benchmarks', () => {
       'projection.rate',
       'projection.read-parse-limit',
       'projection.upsert-limit',
+    ]);
+    expect(namesOf('event-stores')).toEqual([
+      'event-stores.postgresql.append',
+      'event-stores.postgresql.subscribe',
+      'event-stores.stand-in.append',
+      'event-stores.stand-in.subscribe',
     ]);
     expect(namesOf('memory')).toEqual(['memory.import', 'memory.projection']);
     expect(namesOf('lag')).toEqual(['lag.p50', 'lag.p99', 'lag.answer.p50', 'lag.answer.p99', 'lag.rate']);

@@ -4,10 +4,16 @@ import { runTask } from '../../bench/tasks';
 import { loadConfig } from '../../src/config';
 import { openRuntime } from '../../src/runtime';
 import { startServer } from '../../src/server';
+import { EventStoreDbStandIn } from '../support/eventstoredb-stand-in';
 
 /** Everything in this process: a test measures nothing, and needs no build. */
 export const inProcessLauncher: Launcher = {
   measure: runTask,
+  async standIn() {
+    const standIn = new EventStoreDbStandIn();
+    await standIn.start();
+    return { url: standIn.url, place: 'in this process', stop: () => standIn.stop() };
+  },
   async serve(env) {
     const log = pino({ level: 'silent' });
     const runtime = await openRuntime(loadConfig({ ...env, PORT: '0' }), log);

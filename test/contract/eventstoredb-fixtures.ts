@@ -14,7 +14,6 @@ export interface StandInFixture {
   /** What the stores survived, and how often a subscription was taken up again, by the type of error. */
   readonly survived: Error[];
   readonly restarts: Map<string, number>;
-  readonly tailGaps: number[];
   open(more?: Partial<EventStoreDbOptions>): EventStore;
   create(
     count?: number,
@@ -41,16 +40,14 @@ export function standInFixture(options: StandInOptions = {}): StandInFixture {
     store: undefined as unknown as EventStore,
     survived: [],
     restarts: new Map<string, number>(),
-    tailGaps: [],
 
     open(more = {}) {
       const store = createEventStoreDbEventStore({
         url: fixture.standIn.url,
         onError: (error) => fixture.survived.push(error),
-        observer: {
+        observer: () => ({
           restarted: (type) => fixture.restarts.set(type, (fixture.restarts.get(type) ?? 0) + 1),
-          tailGap: (bytes) => fixture.tailGaps.push(bytes),
-        },
+        }),
         retryForMs: 5_000,
         ...more,
       });
@@ -97,7 +94,7 @@ export function standInFixture(options: StandInOptions = {}): StandInFixture {
   beforeEach(async () => {
     fixture.standIn = new EventStoreDbStandIn(options);
     await fixture.standIn.start();
-    fixture.survived.length = fixture.tailGaps.length = 0;
+    fixture.survived.length = 0;
     fixture.restarts.clear();
     fixture.store = fixture.open();
     // As every process does at its start.
