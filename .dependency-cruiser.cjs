@@ -51,6 +51,11 @@ module.exports = {
       [own('events'), '^src/config\\.ts$'],
       'Logs and metrics know nothing of the product.',
     ),
+    mayImportOnly(
+      'event-copy',
+      [own('events'), own('event-store'), own('db'), '^src/import/digest-table\\.ts$'],
+      'A copy moves events without knowing what they mean.',
+    ),
     {
       name: 'commands-do-not-read-projections',
       comment: 'A decision rests on its own stream; a read table may lag behind it.',

@@ -9,6 +9,7 @@ import { audit } from './cli/audit';
 import type { AuditFlags } from './cli/audit';
 import { demo } from './cli/demo';
 import type { DemoFlags } from './cli/demo';
+import { addEventsCommands } from './cli/events-commands';
 import { importVerb } from './cli/import';
 import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
@@ -166,6 +167,7 @@ parked
   );
 
 addReplayCommands(program, verb, positive);
+addEventsCommands(program, verb, positive);
 
 void program.parseAsync();
 

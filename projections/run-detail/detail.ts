@@ -1,10 +1,10 @@
 import { rowVerdictAt } from '../../src/classifier/classified-run';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { StoredRun } from '../../src/classifier/run-row';
-import { compactJson, restored } from '../../src/domain/compact-json';
-import type { Compact } from '../../src/domain/compact-json';
-import { timelineDocument, timelineOf } from '../../src/domain/facts-document';
-import type { TimelineDocument } from '../../src/domain/facts-document';
+import { compactJson, restored } from '../../src/classifier/compact-json';
+import type { Compact } from '../../src/classifier/compact-json';
+import { timelineDocument, timelineOf } from '../../src/classifier/facts-document';
+import type { TimelineDocument } from '../../src/classifier/facts-document';
 import type { RunFacts } from '../../src/domain/run-facts';
 import { addSeconds } from '../../src/events/instant';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { compactJson, restored } from '../domain/compact-json';
-import type { Compact } from '../domain/compact-json';
+import { compactJson, restored } from './compact-json';
+import type { Compact } from './compact-json';
 import { FRESHNESSES, PROBLEM_CLASSES } from '../domain/classification';
 import type { Verdict } from '../domain/classification';
 import type { Instant } from '../events/instant';

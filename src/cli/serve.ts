@@ -40,6 +40,10 @@ const SPOKEN = new Set([
   'GenerationMismatchError',
   'EmbeddedPostgresError',
   'MigrationError',
+  'EventCopyError',
+  'LogOccupiedError',
+  'EventStoreUnavailableError',
+  'EventStoreRefusedError',
 ]);
 
 /** Addresses that cannot be listened on are settings too. */

@@ -75,10 +75,19 @@ export async function readStreams(
 }
 
 /** The last position below the horizon. */
-export async function readTail(pool: Pool): Promise<Position> {
+export function readTail(pool: Pool): Promise<Position> {
+  return lastPosition(pool, `where commit_xid < ${HORIZON}`);
+}
+
+/** The position of the last committed event, even of one that no reader may see yet. */
+export function readLastCommitted(pool: Pool): Promise<Position> {
+  return lastPosition(pool, '');
+}
+
+async function lastPosition(pool: Pool, where: string): Promise<Position> {
   const { rows } = await pool.query<{ commit: string; prepare: string }>(
     `select commit_xid::text as commit, position::text as prepare from opstruth.events
-     where commit_xid < ${HORIZON} order by commit_xid desc, position desc limit 1`,
+     ${where} order by commit_xid desc, position desc limit 1`,
   );
   const [last] = rows;
   return last ? { commit: BigInt(last.commit), prepare: BigInt(last.prepare) } : START;

@@ -1,7 +1,7 @@
 import { classColumns } from '../classifier/class-sql';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import { binaryArray, JSON_OID, TEXT_OID } from '../event-store/postgres-binary-array';
-import { factsJson } from '../domain/facts-document';
+import { factsJson } from '../classifier/facts-document';
 import { parsePosition } from '../events/position';
 import type { ParkedLetter, RunChange } from './fold-batch';
 import { SQL_TYPES } from './generation-schema';

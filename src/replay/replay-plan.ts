@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import Cursor from 'pg-cursor';
 import { judgeWith } from '../classifier/classifier';
 import { verdictAt } from '../classifier/classified-run';
-import { factsOf } from '../domain/facts-document';
+import { factsOf } from '../classifier/facts-document';
 import type { Instant } from '../events/instant';
 import { START } from '../events/position';
 import { isOfSurfaces, liveGeneration } from '../projector/generations';

@@ -1,6 +1,6 @@
 import { compactJson } from './compact-json';
 import type { Compact } from './compact-json';
-import type { RunFacts, TimelineEntry } from './run-facts';
+import type { RunFacts, TimelineEntry } from '../domain/run-facts';
 
 const USUAL_FACTS = {
   tenantId: null,
