@@ -64,6 +64,10 @@ function lines(title: string, unit: string, initialTotal: number, quiet: boolean
       total = newTotal;
       if (quiet || Date.now() - printed < LINE_EVERY_MS) return;
       printed = Date.now();
+      if (total === 0) {
+        process.stderr.write(`${title} ${note}\n`);
+        return;
+      }
       const secondsLeft = done === 0 ? 0 : ((total - done) * (printed - started)) / done / 1000;
       process.stderr.write(
         `${title}: ${done}/${total} ${unit}, ${rateOf(done, started)}/s, about ${Math.ceil(secondsLeft)} s left ${note}\n`,

@@ -58,7 +58,8 @@ async function showProgress(output: Output, desk: Desk, id: number) {
     const { phase, unit, done, total } = status;
     if (shown?.phase !== phase) {
       shown?.bar.stop();
-      const left = Math.max(0, total - done);
+      // Indexing has no figures of its own; following is over before it can be shown.
+      const left = phase === 'folding' || phase === 'loading' ? Math.max(0, total - done) : 0;
       shown = { phase, before: done, bar: output.progress(`generation ${id}: ${phase}`, unit, left) };
     }
     shown.bar.update(Math.max(0, done - shown.before), { total: Math.max(0, total - shown.before) });
