@@ -54,15 +54,16 @@ export async function buildOrFollow(output: Output, desk: Desk, id: number): Pro
 async function showProgress(output: Output, desk: Desk, id: number) {
   const ending = new AbortController();
   let shown: { readonly phase: string; readonly before: number; readonly bar: Progress } | null = null;
-  const show = (status: ReplayStatus) => {
-    const { phase, unit, done, total } = status;
+  const show = ({ phase, unit, done, total }: ReplayStatus) => {
+    // The other phases have no figures of their own.
+    const measured = phase === 'folding' || phase === 'loading';
     if (shown?.phase !== phase) {
       shown?.bar.stop();
-      // Indexing has no figures of its own; following is over before it can be shown.
-      const left = phase === 'folding' || phase === 'loading' ? Math.max(0, total - done) : 0;
+      const left = measured ? Math.max(0, total - done) : 0;
       shown = { phase, before: done, bar: output.progress(`generation ${id}: ${phase}`, unit, left) };
     }
-    shown.bar.update(Math.max(0, done - shown.before), { total: Math.max(0, total - shown.before) });
+    const { before, bar } = shown;
+    bar.update(Math.max(0, done - before), { total: measured ? Math.max(0, total - before) : 0 });
   };
   show(await look(desk, id));
   const showing = (async () => {
