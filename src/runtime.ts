@@ -45,15 +45,20 @@ export class SchemaNotCurrentError extends Error {
 export async function openRuntime(
   config: Config,
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
-  options: { readonly migrate: boolean; readonly clock?: Clock } = { migrate: true },
+  options: {
+    readonly migrate: boolean;
+    readonly clock?: Clock;
+    /** In place of the one that the configuration names; closed with the runtime. */
+    readonly store?: EventStore;
+  } = { migrate: true },
 ): Promise<Runtime> {
   const firstPolicy = await readPolicy(config);
   const onError = (error: Error) => log.error({ err: error }, 'a database connection failed');
   // Connects at its first use, so a wrong setting is told before anything is open.
-  const eventStoreDb = openEventStoreDb(config, log);
+  const given = options.store ?? openEventStoreDb(config, log);
   const database = await openDatabase(config, { applicationName: 'opstruth', onError });
   const { pool } = database;
-  const store = eventStoreDb ?? createPostgresEventStore({ pool, onError });
+  const store = given ?? createPostgresEventStore({ pool, onError });
   const close = async () => {
     await store.close();
     await database.close();
