@@ -39,6 +39,8 @@ export interface Runtime {
 export interface RuntimeOptions {
   readonly migrate: boolean;
   readonly clock?: Clock;
+  /** In place of the one that the configuration names; closed with the runtime. */
+  readonly store?: EventStore;
   /** Opens beside a live generation that another version made, for replays. */
   readonly anySurfaces?: boolean;
 }
@@ -61,10 +63,10 @@ export async function openRuntime(
   const onError = (error: Error) => log.error({ err: error }, 'a database connection failed');
   // Connects at its first use, so a wrong setting is told before anything is open.
   let observer: SubscriptionObserver = () => ({});
-  const eventStoreDb = openEventStoreDb(config, log, (from) => observer(from));
+  const given = options.store ?? openEventStoreDb(config, log, (from) => observer(from));
   const database = await openDatabase(config, { applicationName: 'opstruth', onError });
   const { pool } = database;
-  const store = eventStoreDb ?? createPostgresEventStore({ pool, onError });
+  const store = given ?? createPostgresEventStore({ pool, onError });
   const close = async () => {
     await store.close();
     await database.close();

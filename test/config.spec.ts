@@ -105,9 +105,13 @@ describe('loadConfig', () => {
     ]);
   });
 
-  test.each(['esdb://node:2113', 'esdb+discover://cluster:2113', 'kurrentdb://node:2113'])(
-    'takes the event store %s',
-    (url) => expect(loadConfig({ AUTH_JWT_SECRET: SECRET, EVENT_STORE_URL: url }).eventStoreUrl).toBe(url),
+  test.each([
+    'esdb://node:2113',
+    'esdb+discover://cluster:2113',
+    'kurrentdb://node:2113',
+    'kurrentdb+discover://admin:x@one:2113,two:2113,three:2113?tls=false',
+  ])('takes the event store %s', (url) =>
+    expect(loadConfig({ AUTH_JWT_SECRET: SECRET, EVENT_STORE_URL: url }).eventStoreUrl).toBe(url),
   );
 
   test('no value is repeated in a message, whatever stands in whichever variable', () => {

@@ -3,15 +3,16 @@ import type { CommandEnvelope } from '../../src/commands/command-result';
 import { RunCommandExecutor } from '../../src/commands/run-command-executor';
 import type { RunCommand } from '../../src/domain/decider';
 import type { Append, EventStore } from '../../src/event-store/event-store';
-import { createPostgresEventStore } from '../../src/event-store/postgres-event-store';
 import { streamOf } from '../../src/events/operation-run-events';
 import { judge } from '../domain/story';
 import { createTestDatabase } from '../support/database';
+import { createTestLog, openTestStore } from '../support/test-log';
 
 /** A log of one's own, counted calls to it, and as many executors on it as there are processes to play. */
 export async function createWriteSide() {
   const database = await createTestDatabase();
-  const store = createPostgresEventStore({ pool: database.pool, onError: (error) => console.error(error) });
+  const { log, close: closeLog } = await createTestLog();
+  const store = openTestStore(log, database.pool);
   const calls = { appendMany: 0, readStream: 0, readStreams: 0 };
   const gate: { beforeAppend?: ((appends: readonly Append[]) => Promise<void>) | undefined } = {};
   const counted: EventStore = {
@@ -42,6 +43,7 @@ export async function createWriteSide() {
       (await store.readStream(streamOf(runId))).map(({ type }) => type.replace('OperationRun', '')),
     close: async () => {
       await store.close();
+      await closeLog();
       await database.close();
     },
   };

@@ -1,12 +1,13 @@
 import { eventually, startService } from '../support/service';
 import type { Answer, Service } from '../support/service';
+import { logsWorthTesting } from '../support/test-log';
 
 type Detail = Answer['body']['data'];
 
-describe('from a command to every surface', () => {
+describe.each(logsWorthTesting())('from a command to every surface, with the log in %s', (logKind) => {
   let service: Service;
   beforeAll(async () => {
-    service = await startService();
+    service = await startService({ logKind });
   });
   afterAll(() => service.close());
 
@@ -228,7 +229,7 @@ describe('from a command to every surface', () => {
       [await service.admin.get('/admin/operations?status=nonsense'), 400, 'invalid_request'],
       [await service.admin.get('/admin/operations?nonsense=1'), 400, 'invalid_request'],
       [await service.admin.get('/admin/operations?cursor=abc'), 400, 'invalid_cursor'],
-      [await service.admin.get('/admin/operations?minPosition=99999999.1'), 503, 'position_not_reached'],
+      [await service.admin.get('/admin/operations?minPosition=999999999999.1'), 503, 'position_not_reached'],
       [await service.admin.post('/operation-runs', { workspaceId: 'w1' }), 400, 'invalid_request'],
       [await service.admin.post('/operation-runs/silent/start'), 200, ''],
       [await service.admin.post('/operation-runs/broken/start'), 409, 'illegal_transition'],

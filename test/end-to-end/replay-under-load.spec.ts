@@ -1,6 +1,5 @@
 import { surfaces } from '../../projections';
 import { openPool } from '../../src/db/database';
-import { createPostgresEventStore } from '../../src/event-store/postgres-event-store';
 import { generationById, liveGeneration } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { cutOver, DEFAULT_FORBIDDEN, rollBack } from '../../src/replay/cutover';
@@ -9,6 +8,7 @@ import { commandLine } from '../../src/simulator/command-line';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { eventually, startService } from '../support/service';
 import type { Answer, Service } from '../support/service';
+import { openTestStore } from '../support/test-log';
 
 const OPERATOR = { actor: 'test', reason: 'a test' };
 
@@ -39,7 +39,7 @@ describe('start, cutover and rollback under queries and commands', () => {
     expect(before.status).toBe(200);
 
     const pool = openPool(service.databaseUrl, { max: 3, applicationName: 'operator' });
-    const store = createPostgresEventStore({ pool, onError: (error) => console.error(error) });
+    const store = openTestStore(service.log, pool);
     const live = (await liveGeneration(pool))!;
     const judge = await judgeFor(pool, live);
     const context = { pool, store, surfaces, clock: service.clock, judge: () => judge };

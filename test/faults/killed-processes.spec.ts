@@ -1,3 +1,4 @@
+import { START } from '../../src/events/position';
 import { generationById } from '../../src/projector/generations';
 import { startReplay } from '../../src/replay/replays';
 import { createRandom } from '../../src/simulator/random';
@@ -38,7 +39,7 @@ describe('processes that are killed or paused', () => {
   });
 
   function run(script: string, ...args: string[]): TestProcess {
-    const started = runScript(script, fixture.databaseUrl, ...args);
+    const started = runScript(script, fixture.databaseUrl, JSON.stringify(fixture.log), ...args);
     processes.push(started);
     return started;
   }
@@ -86,10 +87,7 @@ describe('processes that are killed or paused', () => {
     await fixture.write(history.slice(half));
     const isDone = async () => {
       const applied = (await generationById(fixture.pool, fixture.generation.id))!.eventsApplied;
-      const { rows } = await fixture.pool.query<{ events: string }>(
-        'select count(*) as events from opstruth.events',
-      );
-      return applied === Number(rows[0]!.events);
+      return applied === (await fixture.store.pending(START, 1_000_000)).events;
     };
     await second.line((line) => line.startsWith('batch'));
     await eventually(isDone);

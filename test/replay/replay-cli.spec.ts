@@ -46,8 +46,8 @@ let errors: string[];
 const environment = { ...process.env };
 
 beforeEach(async () => {
-  fixture = await createReplaysFixture();
-  // The verbs open the database that the settings name, as they do at a terminal.
+  // The verbs open the database that the settings name, as they do at a terminal, and with it its own log.
+  fixture = await createReplaysFixture('postgres');
   Object.assign(process.env, { DATABASE_URL: fixture.pool.options.connectionString, USER: 'olga' });
   errors = [];
   jest.spyOn(process.stderr, 'write').mockImplementation((text) => {

@@ -25,6 +25,7 @@ import { simulateWorkload } from '../../src/simulator/workload';
 import { NOW, SECRET, bearer } from '../http/test-app';
 import { testClock } from '../support/database';
 import { createProjectionFixture, TEST_POLICY } from '../support/projection';
+import type { LogKind } from '../support/test-log';
 
 export const AS_OF = '2026-01-01T00:25:00.000Z';
 /** Stale sooner, and cancelled runs asked after: changes about every class there is. */
@@ -36,8 +37,8 @@ export const STRICTER = {
 export const HARMLESS = { defaults: { ...TEST_POLICY.defaults, retryable: false } };
 
 /** A projected history of 120 runs, frozen at `AS_OF`, and two more policies. */
-export async function createReplaysFixture() {
-  const fixture = await createProjectionFixture();
+export async function createReplaysFixture(logKind?: LogKind) {
+  const fixture = await createProjectionFixture(TEST_POLICY, logKind);
   const { pool, store, options, judge } = fixture;
   const context: OperatorContext = {
     pool,

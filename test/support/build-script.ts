@@ -1,14 +1,15 @@
 import { surfaces } from '../../projections';
 import { openPool } from '../../src/db/database';
-import { createPostgresEventStore } from '../../src/event-store/postgres-event-store';
 import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { buildGeneration } from '../../src/replay/generation-build';
+import { openTestStore } from './test-log';
+import type { TestLog } from './test-log';
 
 /** Builds a generation in small steps and prints a line for each: `step`, at last `ready`. */
-async function main(url: string, id: number): Promise<void> {
+async function main(url: string, log: string, id: number): Promise<void> {
   const pool = openPool(url, { max: 4, applicationName: 'test build' });
-  const store = createPostgresEventStore({ pool, onError: (error) => console.error(error) });
+  const store = openTestStore(JSON.parse(log) as TestLog, pool);
   const generation = await generationById(pool, id);
   const options = {
     pool,
@@ -28,4 +29,4 @@ async function main(url: string, id: number): Promise<void> {
   await pool.end();
 }
 
-void main(process.argv[2]!, Number(process.argv[3]));
+void main(process.argv[2]!, process.argv[3]!, Number(process.argv[4]));

@@ -10,7 +10,6 @@ import type { RunCommand } from '../../src/domain/decider';
 import { evolve } from '../../src/domain/run-facts';
 import type { RunFacts } from '../../src/domain/run-facts';
 import type { EventStore } from '../../src/event-store/event-store';
-import { createPostgresEventStore } from '../../src/event-store/postgres-event-store';
 import { streamOf } from '../../src/events/operation-run-events';
 import type { NewEvent } from '../../src/events/operation-run-events';
 import { comparePositions, START } from '../../src/events/position';
@@ -22,6 +21,8 @@ import type { Generation } from '../../src/projector/generations';
 import { savePolicy } from '../../src/projector/policies';
 import { tablesOf } from '../../src/projector/surface-content';
 import { createTestDatabase } from './database';
+import { createTestLog, openTestStore } from './test-log';
+import type { LogKind, TestLog } from './test-log';
 
 export const TEST_POLICY: Policy = parsePolicy({
   defaults: { queuedStaleAfterSeconds: 600, runningStaleAfterSeconds: 900, reconcileAfterSeconds: 1800 },
@@ -31,6 +32,7 @@ export const TEST_POLICY: Policy = parsePolicy({
 export interface ProjectionFixture {
   readonly pool: Pool;
   readonly databaseUrl: string;
+  readonly log: TestLog;
   readonly store: EventStore;
   readonly judge: Judge;
   readonly generation: Generation;
@@ -45,10 +47,14 @@ export interface ProjectionFixture {
   close(): Promise<void>;
 }
 
-export async function createProjectionFixture(policy: Policy = TEST_POLICY): Promise<ProjectionFixture> {
+export async function createProjectionFixture(
+  policy: Policy = TEST_POLICY,
+  logKind?: LogKind,
+): Promise<ProjectionFixture> {
   const database = await createTestDatabase();
   const { pool } = database;
-  const store = createPostgresEventStore({ pool, onError: (error) => console.error(error) });
+  const { log, close: closeLog } = await createTestLog(logKind);
+  const store = openTestStore(log, pool);
   const policyVersion = await savePolicy(pool, policy, 'test', null);
   const judge = judgeWith(1, { version: policyVersion, policy });
   const wanted = { surfaces, classifierVersion: 1, policyVersion, logIdentity: await store.identity() };
@@ -71,6 +77,7 @@ export async function createProjectionFixture(policy: Policy = TEST_POLICY): Pro
   return {
     pool,
     databaseUrl: database.url,
+    log,
     store,
     judge,
     generation,
@@ -135,6 +142,7 @@ export async function createProjectionFixture(policy: Policy = TEST_POLICY): Pro
     catchUp: (other = generation, changed = {}) => catchUpGeneration(other.id, { ...options, ...changed }),
     async close() {
       await store.close();
+      await closeLog();
       await database.close();
     },
   };

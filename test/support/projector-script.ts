@@ -1,16 +1,17 @@
 import { surfaces } from '../../projections';
 import { openPool } from '../../src/db/database';
-import { createPostgresEventStore } from '../../src/event-store/postgres-event-store';
 import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
+import { openTestStore } from './test-log';
+import type { TestLog } from './test-log';
 
 const TTL_SECONDS = 1;
 
 /** A projector process: prints `batch N` (the events of it) and `fenced` when its memory was overtaken. */
-function main(url: string, name: string): void {
+function main(url: string, log: string, name: string): void {
   const pool = openPool(url, { max: 4, applicationName: name });
-  const store = createPostgresEventStore({ pool, onError: (error) => console.error(error) });
+  const store = openTestStore(JSON.parse(log) as TestLog, pool);
   const health = createProjectorHealth();
   void runProjectorRole(
     {
@@ -33,4 +34,4 @@ function main(url: string, name: string): void {
   );
 }
 
-main(process.argv[2]!, process.argv[3]!);
+main(process.argv[2]!, process.argv[3]!, process.argv[4]!);

@@ -7,6 +7,8 @@ import { openRuntime } from '../../src/runtime';
 import { startServer } from '../../src/server';
 import { createTestDatabase, testClock } from './database';
 import type { TestClock } from './database';
+import { createTestLog, openTestStore } from './test-log';
+import type { LogKind, TestLog } from './test-log';
 
 const SECRET = 'a secret for tests that is long enough to be accepted';
 
@@ -47,6 +49,7 @@ interface Body {
 export interface Service {
   readonly clock: TestClock;
   readonly databaseUrl: string;
+  readonly log: TestLog;
   readonly admin: Caller;
   readonly system: Caller;
   as(token: Partial<TokenRequest>): Promise<Caller>;
@@ -58,15 +61,15 @@ export interface Caller {
   readonly post: (path: string, body?: unknown, headers?: Record<string, string>) => Promise<Answer>;
 }
 
-/** Another process's worth of roles on the same database, when `databaseUrl` is given. */
 export async function startService(
-  options: { roles?: string; databaseUrl?: string; clock?: TestClock; policyFile?: string } = {},
+  options: { roles?: string; clock?: TestClock; policyFile?: string; logKind?: LogKind } = {},
 ): Promise<Service> {
-  const database = options.databaseUrl === undefined ? await createTestDatabase() : null;
-  const databaseUrl = options.databaseUrl ?? database!.url;
+  const database = await createTestDatabase();
+  const { log: testLog, close: closeLog } = await createTestLog(options.logKind);
   const clock = options.clock ?? testClock();
   const config = loadConfig({
-    DATABASE_URL: databaseUrl,
+    DATABASE_URL: database.url,
+    ...(testLog.kind === 'eventstoredb' && { EVENT_STORE_URL: testLog.url }),
     DATABASE_POOL_SIZE: '6',
     AUTH_JWT_SECRET: SECRET,
     PORT: '0',
@@ -75,7 +78,12 @@ export async function startService(
     ...(options.policyFile !== undefined && { OPSTRUTH_POLICY_FILE: options.policyFile }),
   });
   const log = createLogger({ level: 'silent' });
-  const runtime = await openRuntime(config, log, { migrate: true, clock });
+  const shared = testLog.kind === 'eventstoredb' && testLog.share !== null;
+  const runtime = await openRuntime(config, log, {
+    migrate: true,
+    clock,
+    ...(shared && { store: openTestStore(testLog, database.pool) }),
+  });
   const server = await startServer(runtime, log);
   const as = async (request: Partial<TokenRequest>): Promise<Caller> => {
     const token = await mintToken({
@@ -91,14 +99,16 @@ export async function startService(
   };
   return {
     clock,
-    databaseUrl,
+    databaseUrl: database.url,
+    log: testLog,
     admin: await as({ workspaces: '*' }),
     system: await as({ plane: 'system' }),
     as,
     async close() {
       await server.close();
       await runtime.close();
-      await database?.close();
+      await closeLog();
+      await database.close();
     },
   };
 }
