@@ -157,6 +157,17 @@ describe('EventStoreDB appends and reads', () => {
     expect(await fixture.store.readAll(START, 10)).toHaveLength(2);
   });
 
+  it('are in flight together: none waits for the answer of another', async () => {
+    fixture.standIn.faults.replyDelayMs = 300;
+    const streams = Array.from({ length: 20 }, newStream);
+    const appends = streams.map((streamId) =>
+      fixture.store.append({ streamId, expectedRevision: 'no_stream', events: newEvents(1) }),
+    );
+    await Promise.race(appends);
+    expect(streams.filter((streamId) => !fixture.standIn.log.stream(streamId))).toEqual([]);
+    await Promise.all(appends);
+  });
+
   it('wait for a server that restarts', async () => {
     const { standIn, store } = fixture;
     const { streamId, events } = await fixture.create(1);
