@@ -8,8 +8,7 @@ import type { LogWriter } from '../event-store/log-writer';
 import { createOrderedLogWriter } from '../event-store/ordered-log-writer';
 import { createPostgresEventStore } from '../event-store/postgres-event-store';
 import { openPostgresLogWriter } from '../event-store/postgres-log-writer';
-import { readLastCommitted } from '../event-store/postgres-reads';
-import { START } from '../events/position';
+import { countCommitted, readLastCommitted } from '../event-store/postgres-reads';
 import type { Position } from '../events/position';
 import { EventCopyError } from './copy-error';
 
@@ -43,7 +42,6 @@ export const EMBEDDED = 'embedded';
 
 const POSTGRES = /^postgres(ql)?:\/\//;
 const EVENT_STORE_DB = /^(esdb|kurrentdb|kurrent|kdb)(\+discover)?:\/\//;
-const COUNT_ALL = 1_000_000_000;
 /** One reads, one writes, one listens. */
 const CONNECTIONS = 4;
 
@@ -86,7 +84,7 @@ async function openPostgres(
     name: stop ? EMBEDDED : nameOf(url),
     store,
     end: () => readLastCommitted(pool),
-    count: async () => (await store.pending(START, COUNT_ALL)).events,
+    count: () => countCommitted(pool),
     openWriter: () => openPostgresLogWriter(pool),
     keepsRecordedAt: true,
     close,

@@ -79,6 +79,12 @@ export function readTail(pool: Pool): Promise<Position> {
   return lastPosition(pool, `where commit_xid < ${HORIZON}`);
 }
 
+/** How many events are committed now, those included that readers must still wait for. */
+export async function countCommitted(pool: Pool): Promise<number> {
+  const { rows } = await pool.query<{ events: string }>('select count(*) as events from opstruth.events');
+  return Number(rows[0]!.events);
+}
+
 /** The position of the last committed event, even of one that no reader may see yet. */
 export function readLastCommitted(pool: Pool): Promise<Position> {
   return lastPosition(pool, '');

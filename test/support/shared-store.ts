@@ -59,6 +59,13 @@ export function shareOfStore(store: EventStore, { name, begins }: Share): EventS
     return events.slice(0, limit);
   }
 
+  async function* ownBatches(batches: AsyncIterable<StoredEvent[]>): AsyncGenerator<StoredEvent[]> {
+    for await (const batch of batches) {
+      const events = own(batch);
+      if (events.length > 0) yield events;
+    }
+  }
+
   return {
     append: (append) => store.append(innerAppend(append)),
     appendMany: (appends) => store.appendMany(appends.map(innerAppend)),
@@ -68,12 +75,7 @@ export function shareOfStore(store: EventStore, { name, begins }: Share): EventS
       return new Map([...streams].map(([streamId, events]) => [outer(streamId), own(events)]));
     },
     readAll,
-    async *subscribe(from, options) {
-      for await (const batch of store.subscribe(later(from), options)) {
-        const events = own(batch);
-        if (events.length > 0) yield events;
-      }
-    },
+    subscribe: (from, options) => ownBatches(store.subscribe(later(from), options)),
     async pending(from, limit) {
       await lookOn();
       const events = known.filter(({ position }) => comparePositions(position, from) > 0);
