@@ -19,7 +19,10 @@ const END_WITHIN_MS = 1_000;
 /** gRPC's connectivity state SHUTDOWN. */
 const CHANNEL_IS_CLOSED = 4;
 
-type Channel = Awaited<ReturnType<EventStoreDBClient['getChannel']>>;
+interface Channel {
+  close(): void;
+  getConnectivityState(tryToConnect: boolean): number;
+}
 
 /**
  * The client with what it lacks for a long life: batched appends of its own, an end that closes its connection, and
