@@ -3,7 +3,7 @@ const esModules = ['jose'];
 
 /** @type {import('jest').Config} */
 module.exports = {
-  testEnvironment: 'node',
+  testEnvironment: '<rootDir>/test/support/tidy-environment.ts',
   testMatch: ['<rootDir>/test/**/*.spec.ts'],
   // Builds hold copies of our sources; watching and module lookup leave them out.
   modulePathIgnorePatterns: ['<rootDir>/dist/'],

@@ -16,13 +16,20 @@ import type { ConnectionSettings } from './eventstoredb-connection-string';
 import { CallEndedError, within } from './eventstoredb-errors';
 
 const END_WITHIN_MS = 1_000;
+/** gRPC's connectivity state SHUTDOWN. */
+const CHANNEL_IS_CLOSED = 4;
+
+interface Channel {
+  close(): void;
+  getConnectivityState(tryToConnect: boolean): number;
+}
 
 /**
  * The client with what it lacks for a long life: batched appends of its own, an end that closes its connection, and
  * no unhandled rejection when a cluster's discovery gives up.
  */
 export class LogClient extends EventStoreDBClient {
-  private readonly openChannels = new Set<{ close(): void }>();
+  private readonly openChannels = new Set<Channel>();
   private readonly openCalls = new Set<Readable | Writable>();
   private ended = false;
   private batches: Promise<BatchAppends> | undefined;
@@ -39,6 +46,9 @@ export class LogClient extends EventStoreDBClient {
     this.handleError = (client, error) => handleError(client, error).catch(() => undefined);
     this.getChannel = async () => {
       const channel = await getChannel();
+      // The client closes the channel of a call that failed, and takes another: what is closed needs no end.
+      for (const one of this.openChannels)
+        if (one.getConnectivityState(false) === CHANNEL_IS_CLOSED) this.openChannels.delete(one);
       if (this.ended) channel.close();
       else this.openChannels.add(channel);
       return channel;
