@@ -76,9 +76,10 @@ async function openPostgres(
   try {
     if (create) await migrate(pool);
     else await refuseWithoutLog(pool);
-  } catch (error) {
+  } catch (cause) {
     await close();
-    throw error;
+    if (cause instanceof EventCopyError) throw cause;
+    throw new EventCopyError(`cannot be opened: ${(cause as Error).message}`, { cause });
   }
   return {
     name: stop ? EMBEDDED : nameOf(url),

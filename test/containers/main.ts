@@ -73,8 +73,10 @@ const containers: Containers = {
 void runSuites(containers, process.argv.slice(2)).then(
   (code) => (process.exitCode = code),
   (error: unknown) => {
+    const what = error instanceof Error ? error.message : String(error);
+    console.error(`the suites in containers cannot run: ${what}`);
     console.error(
-      `the suites in containers cannot run: ${error instanceof Error ? error.message : String(error)}`,
+      `TEST_POSTGRES_IMAGE (${POSTGRES_IMAGE}) and TEST_EVENTSTORE_IMAGE (${EVENT_STORE_IMAGE}) choose images`,
     );
     process.exitCode = 1;
   },

@@ -28,16 +28,10 @@ test('without Docker it is skipped, with the reason, and that is no failure', as
 test('the suites run on each log, the worst exit code counts, and the servers are stopped', async () => {
   const { containers, runs, stopped } = fakes();
   expect(await runSuites(containers, ['test/commands'])).toBe(1);
+  const env = { TEST_DATABASE_URL: 'postgres://p', EVENT_STORE_TEST_URL: 'esdb://e' };
   expect(runs).toEqual([
-    { paths: ['test/commands'], env: { TEST_DATABASE_URL: 'postgres://p', EVENT_STORE: 'postgres' } },
-    {
-      paths: ['test/commands'],
-      env: {
-        TEST_DATABASE_URL: 'postgres://p',
-        EVENT_STORE_TEST_URL: 'esdb://e',
-        EVENT_STORE: 'server',
-      },
-    },
+    { paths: ['test/commands'], env: { ...env, EVENT_STORE: 'postgres' } },
+    { paths: ['test/commands'], env: { ...env, EVENT_STORE: 'server' } },
   ]);
   expect(stopped).toEqual(['postgres://p', 'esdb://e']);
 });
@@ -53,6 +47,6 @@ test('an image that cannot be had fails, and what was started is stopped', async
   const { containers, stopped } = fakes({
     startEventStore: () => Promise.reject(new Error('no such image')),
   });
-  await expect(runSuites(containers, [])).rejects.toThrow('no such image');
+  await expect(runSuites(containers, [])).rejects.toThrow('EventStoreDB does not start: no such image');
   expect(stopped).toEqual(['postgres://p']);
 });

@@ -16,20 +16,17 @@ export interface Containers {
   readonly say: (line: string) => void;
 }
 
+/** With the contract of both adapters: nobody else writes to the server in EventStoreDB's container meanwhile. */
 const ON_POSTGRES = [
   'test/contract/postgres',
+  'test/contract/eventstoredb-event-store',
   'test/db/migrate',
   'test/commands',
   'test/projector',
   'test/projections',
   'test/end-to-end',
 ];
-const ON_EVENT_STORE = [
-  'test/contract/eventstoredb-event-store',
-  'test/commands',
-  'test/projector',
-  'test/end-to-end',
-];
+const ON_EVENT_STORE = ['test/commands', 'test/projector', 'test/end-to-end'];
 
 /**
  * Runs the integration suites (or `paths`) on servers in containers: with the log in PostgreSQL, then in EventStoreDB.
@@ -44,22 +41,26 @@ export async function runSuites(containers: Containers, paths: readonly string[]
   }
   const started: StartedServer[] = [];
   const start = async (what: string, server: () => Promise<StartedServer>) => {
-    const one = await server();
+    const one = await server().catch((cause: unknown) => {
+      throw new Error(`${what} does not start: ${(cause as Error).message}`, { cause });
+    });
     started.push(one);
     say(`${what}: ${one.image}`);
     return one.url;
   };
   const chosen = (suites: readonly string[]) => (paths.length > 0 ? paths : suites);
   try {
-    const TEST_DATABASE_URL = await start('PostgreSQL', containers.startPostgres);
-    const onPostgres = await jest(chosen(ON_POSTGRES), { TEST_DATABASE_URL, EVENT_STORE: 'postgres' });
+    const env: Record<string, string> = {
+      TEST_DATABASE_URL: await start('PostgreSQL', containers.startPostgres),
+    };
+    if (containers.startEventStore)
+      env.EVENT_STORE_TEST_URL = await start('EventStoreDB', containers.startEventStore);
+    const onPostgres = await jest(chosen(ON_POSTGRES), { ...env, EVENT_STORE: 'postgres' });
     if (!containers.startEventStore) {
       say('skipped: the suites on EventStoreDB, for TEST_EVENTSTORE_IMAGE=none');
       return onPostgres;
     }
-    const EVENT_STORE_TEST_URL = await start('EventStoreDB', containers.startEventStore);
-    const env = { TEST_DATABASE_URL, EVENT_STORE_TEST_URL, EVENT_STORE: 'server' };
-    return (await jest(chosen(ON_EVENT_STORE), env)) || onPostgres;
+    return (await jest(chosen(ON_EVENT_STORE), { ...env, EVENT_STORE: 'server' })) || onPostgres;
   } finally {
     await Promise.all(started.map(({ stop }) => stop()));
   }

@@ -73,6 +73,11 @@ test.each([
   await expect(running).rejects.not.toThrow(SECRET);
 });
 
+test('a server that cannot be reached is told as one', async () => {
+  const running = run(`postgres://ops:${SECRET}@127.0.0.1:1/db`, standIn.url);
+  await expect(running).rejects.toThrow(/--from: cannot be opened: connect ECONNREFUSED/);
+});
+
 test('a database without a log is no source', async () => {
   const { pool } = database;
   await pool.query('alter schema opstruth rename to elsewhere');

@@ -13,7 +13,7 @@ import type { ProjectionFixture } from '../support/projection';
 
 const WORKLOAD = {
   seed: 11,
-  runs: 700,
+  runs: 350,
   start: '2026-01-01T00:00:00.000Z',
   meanGapSeconds: 5,
   workspaces: 3,
@@ -101,4 +101,4 @@ test('there and back again among kills: the same events, the same order, the sam
     await store.close();
   }
   await database.close();
-}, 120_000);
+}, 240_000);
