@@ -15,6 +15,12 @@ const BY_KEY = [
   'enable_mergejoin=off',
 ];
 
+/**
+ * A process that is paused in the middle of a transaction would keep every reader of the log waiting, for as long as it
+ * is paused (docs/adr/0001): PostgreSQL ends its session. In milliseconds, long enough for the fold that may lie between two statements.
+ */
+export const IDLE_LIMIT = 'idle_in_transaction_session_timeout=5000';
+
 /** A connection of its own for writing read tables. */
 export interface TableConnection extends Pick<Client, 'query'> {
   /**
@@ -32,7 +38,7 @@ export async function openTableConnection(pool: Pool): Promise<TableConnection> 
     ...config,
     stream: () => socket,
     pipeline: true,
-    options: [options, ...BY_KEY.map((setting) => `-c ${setting}`)].join(' ').trim(),
+    options: [options, ...[...BY_KEY, IDLE_LIMIT].map((setting) => `-c ${setting}`)].join(' ').trim(),
   });
   // A connection that breaks fails the statements on it; without a listener it would end the process as well.
   client.on('error', () => undefined);

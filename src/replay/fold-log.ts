@@ -3,6 +3,7 @@ import type { PoolClient } from 'pg';
 import { copyIn, copyText } from '../projector/copy-rows';
 import type { FoldedBatch, ParkedLetter, RunChange } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
+import { IDLE_LIMIT } from '../projector/table-connection';
 import { CACHED_RUNS, moveCheckpoint, openFolding, refuseUnmoved } from '../projector/run-folding';
 import type { FoldingOptions, Stretch } from '../projector/run-folding';
 import { FACTS, factsRow, factsUpsert, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
@@ -97,7 +98,7 @@ async function writeFacts(client: PoolClient, generation: Generation, pending: P
     scopePositionsUpsert(schema, runs),
     parkedUpsert(schema, pending.letters),
   ].filter((statement) => statement !== null);
-  await client.query('begin');
+  await client.query(`begin; set local ${IDLE_LIMIT}`);
   try {
     // One that is written has a stretch.
     const stretch = pending.stretch!;

@@ -10,6 +10,7 @@ import type { Generation } from '../projector/generations';
 import type { FoldingOptions } from '../projector/run-folding';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
+import { IDLE_LIMIT } from '../projector/table-connection';
 import { FACTS, factsRow, parkedUpsert } from '../projector/table-writer';
 import { classifiedRunOf } from '../projector/run-states';
 import type { StoredFacts } from '../projector/run-states';
@@ -212,7 +213,7 @@ function refuseEnded(id: number, rowCount: number | null): void {
 }
 
 async function inTransaction(client: PoolClient, work: () => Promise<void>): Promise<void> {
-  await client.query('begin');
+  await client.query(`begin; set local ${IDLE_LIMIT}`);
   try {
     await work();
     await client.query('commit');
