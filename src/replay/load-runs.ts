@@ -44,7 +44,7 @@ export async function loadRuns(
 ): Promise<void> {
   const { id, schema } = generation;
   const copiesFacts = source.id !== id;
-  await emptyTables(pool, generation, [
+  const epoch = await emptyTables(pool, generation, [
     ...tablesOf(surfaces).map(({ name }) => name),
     ...(copiesFacts ? ['run_facts', 'scope_positions', 'parked_events'] : []),
   ]);
@@ -68,7 +68,7 @@ export async function loadRuns(
         const all = copiesFacts ? [factsText(shown), ...texts] : texts;
         const letters = await lettersOf(store, unshown);
         await writing;
-        const page = { runs: runs.length, texts: all, unshown, letters };
+        const page = { epoch, runs: runs.length, texts: all, unshown, letters };
         writing = writePage(writer, generation, page).then(onStep);
         writing.catch(() => undefined); // awaited at the next turn or below
         await nextTurn();
@@ -84,8 +84,8 @@ export async function loadRuns(
       if (closing) await writeRest(writer, generation, closing);
       const { rowCount } = await writer.query(
         `update opstruth.generations set phase = 'indexing', phase_started_at = clock_timestamp()
-         where id = $1 and state = 'building' and phase = 'loading'`,
-        [id],
+         where id = $1 and state = 'building' and phase = 'loading' and epoch = $2`,
+        [id, epoch],
       );
       refuseEnded(id, rowCount);
     });
@@ -96,21 +96,29 @@ export async function loadRuns(
   }
 }
 
-/** Takes tables of a generation that is being built back to their beginning. */
+/**
+ * Takes tables of a generation that is being built back to their beginning. Answers the epoch that begins with it: a
+ * process that was at work on them before, paused and now continued, is of an older one and writes nothing more.
+ */
 export async function emptyTables(
   pool: Pool,
   { id, schema }: Generation,
   names: readonly string[],
-): Promise<void> {
+): Promise<string> {
   const client = await pool.connect();
   try {
+    let epoch: string | undefined;
     await inTransaction(client, async () => {
       await client.query(`truncate ${names.map((name) => `${schema}.${name}`).join(', ')}`);
-      await client.query(
-        `update opstruth.generations set runs_loaded = 0 where id = $1 and state = 'building'`,
+      const { rows } = await client.query<{ epoch: string }>(
+        `update opstruth.generations set runs_loaded = 0, epoch = epoch + 1
+         where id = $1 and state = 'building' returning epoch`,
         [id],
       );
+      epoch = rows[0]?.epoch;
     });
+    if (epoch === undefined) throw new ReplayEndedError(`replay ${id} was ended by somebody else`);
+    return epoch;
   } finally {
     client.release();
   }
@@ -136,6 +144,7 @@ function factsText(runs: readonly ClassifiedRun[]): TableText {
 }
 
 interface Page {
+  readonly epoch: string;
   readonly runs: number;
   readonly texts: readonly TableText[];
   readonly unshown: readonly Unshown[];
@@ -147,8 +156,8 @@ async function writePage(client: PoolClient, { id, schema }: Generation, page: P
     const { rowCount } = await client.query(
       `update opstruth.generations set runs_loaded = runs_loaded + $2,
          work_done = case when made_by = 'facts' then runs_loaded + $2 else work_done end
-       where id = $1 and state = 'building'`,
-      [id, page.runs],
+       where id = $1 and state = 'building' and epoch = $3`,
+      [id, page.runs, page.epoch],
     );
     refuseEnded(id, rowCount);
     await sendTexts(client, schema, page.texts);
