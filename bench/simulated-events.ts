@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { eventIdOf, uuidOf } from '../src/commands/command-ids';
 import type { Judge } from '../src/domain/classification';
 import { decide } from '../src/domain/decider';
@@ -6,7 +7,8 @@ import type { RunFacts } from '../src/domain/run-facts';
 import type { Append, EventStore } from '../src/event-store/event-store';
 import { streamOf } from '../src/events/operation-run-events';
 import type { NewEvent } from '../src/events/operation-run-events';
-import { START } from '../src/events/position';
+import { comparePositions, START } from '../src/events/position';
+import type { Position } from '../src/events/position';
 import { simulateWorkload } from '../src/simulator/workload';
 import type { SimulatedCommand, WorkloadOptions } from '../src/simulator/workload';
 
@@ -82,26 +84,38 @@ export function* decidedAppends(
   if (chunk.size > 0) yield [...chunk.values()];
 }
 
-/** Throws when somebody else writes to the same log. */
-export async function appendAll(store: EventStore, appends: readonly Append[]): Promise<void> {
+/** Answers the newest position. Throws when somebody else writes to the same log. */
+export async function appendAll(store: EventStore, appends: readonly Append[]): Promise<Position> {
   const results = await store.appendMany(appends);
-  const lost = results.findIndex((result) => result.kind === 'conflict');
-  if (lost !== -1) throw new Error(`stream ${appends[lost]!.streamId} is not where the benchmark left it`);
+  let newest = START;
+  for (const [index, result] of results.entries()) {
+    if (result.kind === 'conflict')
+      throw new Error(`stream ${appends[index]!.streamId} is not where the benchmark left it`);
+    if (comparePositions(result.position, newest) > 0) newest = result.position;
+  }
+  return newest;
 }
 
-/** Writes a log of at least `size` events and answers how many there are. */
+/** Writes a log of at least `size` events, waits until readers see them all, and answers how many there are. */
 export async function writeLog(store: EventStore, judge: Judge, size: number): Promise<number> {
   let written = 0;
+  let newest = START;
   for (const appends of decidedAppends(
     benchCommands(() => false),
     judge,
     LOG_CHUNK,
   )) {
-    await appendAll(store, appends);
+    newest = await appendAll(store, appends);
     written += countEvents(appends);
-    if (written >= size) return written;
+    if (written >= size) break;
   }
+  await untilReadable(store, newest);
   return written;
+}
+
+/** Readers stop before the events of a transaction that may still run, anyone's on the same server. */
+async function untilReadable(store: EventStore, position: Position): Promise<void> {
+  while (comparePositions(await store.tail(), position) < 0) await setTimeout(5);
 }
 
 /** Events in one append call: as the import has them. */

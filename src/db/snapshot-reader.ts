@@ -49,14 +49,11 @@ export interface SnapshotReaderOptions {
     mark(): number;
     wait(signal: AbortSignal, timeoutMs: number, since: number): Promise<void>;
   };
-  /** How long `minPosition` is waited for. (Default: 5000) */
+  /** How long `minPosition` is waited for, and a live generation that stays the same for one read. (Default: 5000) */
   readonly maxWaitMs?: number;
   /** The longest pause between two looks while waiting. (Default: 50 by polling, 500 with a wake-up) */
   readonly pollMs?: number;
 }
-
-/** A live generation may be replaced while a query is on its way; more often than this it is not by chance. */
-const MAX_SWITCHES = 5;
 
 /**
  * Answers all queries of one response in one SQL statement: one snapshot, one round trip, one generation whole. A
@@ -76,22 +73,21 @@ export class SnapshotReader {
     queriesOn: (db: Kysely<Tables>) => Queries,
   ): Promise<Snapshot<Queries>> {
     const deadline = Date.now() + (this.options.maxWaitMs ?? 5_000);
-    for (let switches = 0; switches <= MAX_SWITCHES;) {
+    for (;;) {
       const generation = await this.generationOf(request.generation);
       if (!generation)
         return { kind: request.generation === null ? 'no_live_generation' : 'no_such_generation' };
       const since = this.options.wakeUp?.mark() ?? 0;
       const found = await this.attempt(generation, request, queriesOn);
+      const leftMs = deadline - Date.now();
       if (!found) {
+        if (leftMs <= 0) throw new Error('each time that it was read, the live generation had just changed');
         this.live = null;
-        switches += 1;
         continue;
       }
-      const leftMs = deadline - Date.now();
       if (found.kind !== 'behind' || leftMs <= 0) return found;
       await this.pause(leftMs, since, request.signal);
     }
-    throw new Error(`the live generation changed ${MAX_SWITCHES} times during one read`);
   }
 
   private async generationOf(id: number | null): Promise<ReadGeneration | null> {
