@@ -50,9 +50,9 @@ interface Sample {
   readonly visibleMs: number;
 }
 
-/** Sends the workload at its rate, and a tenth more before it that is not counted. */
+/** Sends the workload at its rate, for a while before it is counted: until the code is compiled, a backlog grows. */
 async function pacedLoad({ sizes, say }: BenchContext, client: HttpClient) {
-  const warmUp = Math.ceil(sizes.commandsPerSecond * Math.min(5, sizes.lagSeconds / 4));
+  const warmUp = Math.ceil(sizes.commandsPerSecond * Math.min(15, sizes.lagSeconds / 2));
   const total = warmUp + sizes.commandsPerSecond * sizes.lagSeconds;
   const intervalMs = 1000 / sizes.commandsPerSecond;
   const samples: Sample[] = [];

@@ -26,6 +26,7 @@ import { loadPolicy, savePolicy } from './projector/policies';
 export interface Runtime {
   readonly config: Config;
   readonly pool: Pool;
+  readonly lookups: Pool;
   readonly databaseUrl: string;
   readonly store: EventStore;
   readonly clock: Clock;
@@ -65,8 +66,8 @@ export async function openRuntime(
   let observer: SubscriptionObserver = () => ({});
   const given = options.store ?? openEventStoreDb(config, log, (from) => observer(from));
   const database = await openDatabase(config, { applicationName: 'opstruth', onError });
-  const { pool } = database;
-  const store = given ?? createPostgresEventStore({ pool, onError });
+  const { pool, lookups } = database;
+  const store = given ?? createPostgresEventStore({ pool, lookups, onError });
   const close = async () => {
     await store.close();
     await database.close();
@@ -95,6 +96,7 @@ export async function openRuntime(
     return {
       config,
       pool,
+      lookups,
       databaseUrl: database.url,
       store,
       clock: options.clock ?? systemClock,

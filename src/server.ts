@@ -7,12 +7,12 @@ import { IdempotencyKeys } from './commands/idempotency';
 import { RunCommandExecutor } from './commands/run-command-executor';
 import { kyselyOn } from './db/database';
 import { SnapshotReader } from './db/snapshot-reader';
-import { createWakeUp } from './event-store/wake-up';
 import { Readiness } from './http/health.controller';
 import { configureHttp, createHttpAdapter } from './http/http-app';
 import { NestLogger } from './observability/logger';
 import { Metrics } from './observability/metrics';
 import { observeProjections } from './projection-observability';
+import { followProjections } from './projector/projection-news';
 import type { Runtime } from './runtime';
 import { observeSubscriptions } from './subscription-observability';
 
@@ -27,12 +27,11 @@ export interface Server {
 /** Starts HTTP and the roles of the configuration over an open runtime. */
 export async function startServer(runtime: Runtime, log: Logger): Promise<Server> {
   const { config, pool } = runtime;
-  const projected = createWakeUp({
+  const projected = followProjections({
     pool,
-    channel: 'opstruth_projected',
     onError: (error) => log.warn({ err: error }, 'waiting for projections by polling'),
   });
-  const reader = new SnapshotReader(kyselyOn(pool), { wakeUp: projected });
+  const reader = new SnapshotReader(kyselyOn(pool), { lookups: runtime.lookups, wakeUp: projected });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.of(runtime, reader),
     createHttpAdapter(log),

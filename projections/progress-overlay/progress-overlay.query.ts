@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import { listed, olderThan } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
+import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
 import type { RunListTable } from '../../src/projector/run-columns';
@@ -14,22 +15,25 @@ interface Tables {
 /** A page of the active runs, how many the filter leaves, and how many there are on the path at all. */
 export async function activeRuns(view: RunView, page: PageParameters) {
   const after = view.after(page);
-  return view.read((db: Kysely<Tables>) => ({
-    runs: db
-      .selectFrom('progress_overlay_runs')
-      .select('run')
-      .where(listed(view.selection))
-      .where(olderThan(after, 'queued_at'))
-      .orderBy('queued_at', 'desc')
-      .orderBy('run_id', 'desc')
-      .limit(page.limit + 1)
-      .$castTo<ListedRun>(),
-    counts: db
-      .selectFrom('progress_overlay_runs')
-      .select([
-        sql<number>`count(*)`.as('active'),
-        sql<number>`count(*) filter (where ${listed(view.selection)})`.as('listed'),
-      ])
-      .where(inScope(view.scope)),
-  }));
+  return view.read(
+    (db: Kysely<Tables>) => ({
+      runs: db
+        .selectFrom('progress_overlay_runs')
+        .select('run')
+        .where(listed(view.selection))
+        .where(olderThan(after, 'queued_at'))
+        .orderBy('queued_at', 'desc')
+        .orderBy('run_id', 'desc')
+        .limit(page.limit + 1)
+        .$castTo<ListedRun>(),
+      counts: db
+        .selectFrom('progress_overlay_runs')
+        .select([
+          sql<number>`count(*)`.as('active'),
+          sql<number>`count(*) filter (where ${listed(view.selection)})`.as('listed'),
+        ])
+        .where(inScope(view.scope)),
+    }),
+    LOOKUP,
+  );
 }

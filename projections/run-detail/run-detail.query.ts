@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import type { RunDocument } from '../../src/classifier/run-row';
 import type { ListedRun } from '../../src/http/run-filter-list';
+import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { DetailDocument } from './detail';
 
@@ -51,6 +52,6 @@ export async function oneRun(view: RunView, runId: string) {
         .limit(MAX_SUCCESSORS)
         .$castTo<ListedRun>(),
     };
-  });
+  }, LOOKUP);
   return { meta, run: rows.run[0], predecessors: rows.predecessors, successors: rows.successors };
 }

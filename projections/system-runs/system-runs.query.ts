@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { hasProblemClass } from '../../src/classifier/class-sql';
 import { newestRuns } from '../../src/http/run-filter-list';
+import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
 import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
@@ -28,17 +29,20 @@ export async function platformRuns(view: RunView, page: PageParameters) {
 
 /** The counts of each workspace that has runs, at the view's instant. */
 export async function countsByWorkspace(view: RunView) {
-  const { meta, rows } = await view.read((db: Kysely<Tables>) => ({
-    cells: db
-      .selectFrom('system_runs_counts')
-      .select(['workspace_id as place', ...bucketSums()])
-      .groupBy('workspace_id')
-      .orderBy('workspace_id'),
-    stale: db
-      .selectFrom('system_runs_deadlines')
-      .select(['workspace_id as place', countRows()])
-      .where(hasProblemClass(['active_stale_attention'], view.asOf))
-      .groupBy('workspace_id'),
-  }));
+  const { meta, rows } = await view.read(
+    (db: Kysely<Tables>) => ({
+      cells: db
+        .selectFrom('system_runs_counts')
+        .select(['workspace_id as place', ...bucketSums()])
+        .groupBy('workspace_id')
+        .orderBy('workspace_id'),
+      stale: db
+        .selectFrom('system_runs_deadlines')
+        .select(['workspace_id as place', countRows()])
+        .where(hasProblemClass(['active_stale_attention'], view.asOf))
+        .groupBy('workspace_id'),
+    }),
+    LOOKUP,
+  );
   return { meta, workspaces: countsByPlace(rows.cells, rows.stale) };
 }

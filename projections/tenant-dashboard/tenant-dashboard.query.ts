@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import { hasProblemClass } from '../../src/classifier/class-sql';
+import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import { countsAt, bucketSums, countRows } from '../../src/http/summary-sql';
 import type { RunDeadlineTable, RunSummaryTable } from '../../src/projector/run-columns';
@@ -12,13 +13,16 @@ interface Tables {
 
 /** The tenant's counts at the view's instant. */
 export async function tenantCounts(view: RunView) {
-  const snapshot = await view.read((db: Kysely<Tables>) => ({
-    cells: db.selectFrom('tenant_dashboard_counts').select(bucketSums()).where(inScope(view.scope)),
-    stale: db
-      .selectFrom('tenant_dashboard_deadlines')
-      .select(countRows())
-      .where(inScope(view.scope))
-      .where(hasProblemClass(['active_stale_attention'], view.asOf)),
-  }));
+  const snapshot = await view.read(
+    (db: Kysely<Tables>) => ({
+      cells: db.selectFrom('tenant_dashboard_counts').select(bucketSums()).where(inScope(view.scope)),
+      stale: db
+        .selectFrom('tenant_dashboard_deadlines')
+        .select(countRows())
+        .where(inScope(view.scope))
+        .where(hasProblemClass(['active_stale_attention'], view.asOf)),
+    }),
+    LOOKUP,
+  );
   return { meta: snapshot.meta, counts: countsAt(snapshot.rows.cells[0]!, snapshot.rows.stale[0]!.n) };
 }

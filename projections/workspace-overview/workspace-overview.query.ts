@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import { hasProblemClass } from '../../src/classifier/class-sql';
+import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
 import type { RunDeadlineTable, RunSummaryTable } from '../../src/projector/run-columns';
@@ -12,19 +13,22 @@ interface Tables {
 
 /** The counts of each tenant that has runs, the tenantless ones last, at the view's instant. */
 export async function countsByTenant(view: RunView) {
-  const { meta, rows } = await view.read((db: Kysely<Tables>) => ({
-    cells: db
-      .selectFrom('workspace_overview_counts')
-      .select(['tenant_id as place', ...bucketSums()])
-      .where(inScope(view.scope))
-      .groupBy('tenant_id')
-      .orderBy('tenant_id', (order) => order.asc().nullsLast()),
-    stale: db
-      .selectFrom('workspace_overview_deadlines')
-      .select(['tenant_id as place', countRows()])
-      .where(inScope(view.scope))
-      .where(hasProblemClass(['active_stale_attention'], view.asOf))
-      .groupBy('tenant_id'),
-  }));
+  const { meta, rows } = await view.read(
+    (db: Kysely<Tables>) => ({
+      cells: db
+        .selectFrom('workspace_overview_counts')
+        .select(['tenant_id as place', ...bucketSums()])
+        .where(inScope(view.scope))
+        .groupBy('tenant_id')
+        .orderBy('tenant_id', (order) => order.asc().nullsLast()),
+      stale: db
+        .selectFrom('workspace_overview_deadlines')
+        .select(['tenant_id as place', countRows()])
+        .where(inScope(view.scope))
+        .where(hasProblemClass(['active_stale_attention'], view.asOf))
+        .groupBy('tenant_id'),
+    }),
+    LOOKUP,
+  );
   return { meta, tenants: countsByPlace(rows.cells, rows.stale) };
 }

@@ -8,11 +8,22 @@ export interface PoolOptions {
   readonly max: number;
   /** What pg_stat_activity shows for these connections. */
   readonly applicationName: string;
+  /** The settings under which its statements are planned. (Default: each time for the values at hand) */
+  readonly plans?: readonly string[];
   /** Told of connections that break while idle; the default writes one line to stderr. */
   readonly onError?: (error: Error) => void;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
+
+/** A named statement must not keep the plan it got while its table was empty: on a grown one it scans it whole. */
+const FOR_THE_VALUES_AT_HAND = ['plan_cache_mode=force_custom_plan'];
+
+/**
+ * The plan of a statement that finds its rows by key is the same whatever the key, and making it anew costs more than
+ * running it: these are planned once, and never by scanning a table, however small that was at the time.
+ */
+export const BY_KEY: readonly string[] = ['plan_cache_mode=force_generic_plan', 'enable_seqscan=off'];
 
 /** A pool of connections. None is opened before the first query. */
 export function openPool(url: string, options: PoolOptions): Pool {
@@ -22,8 +33,7 @@ export function openPool(url: string, options: PoolOptions): Pool {
     application_name: options.applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
-    // A named statement must not keep the plan it got while its table was empty: on a grown one it scans it whole.
-    options: '-c plan_cache_mode=force_custom_plan',
+    options: settingsOption(options.plans ?? FOR_THE_VALUES_AT_HAND),
   });
   // Without a listener one broken idle connection ends the process. The pool replaces it; the next query tells.
   pool.on(
@@ -33,6 +43,11 @@ export function openPool(url: string, options: PoolOptions): Pool {
   return pool;
 }
 
+/** Settings as the start-up option of a connection. */
+export function settingsOption(settings: readonly string[]): string {
+  return settings.map((setting) => `-c ${setting}`).join(' ');
+}
+
 /** Kysely over a pool that somebody else closes. */
 export function kyselyOn<Tables>(pool: Pool): Kysely<Tables> {
   return new Kysely<Tables>({ dialect: new PostgresDialect({ pool }) });
@@ -40,8 +55,10 @@ export function kyselyOn<Tables>(pool: Pool): Kysely<Tables> {
 
 export interface Database {
   readonly pool: Pool;
+  /** For statements that find their rows by key and run again and again, each under a name: see BY_KEY. */
+  readonly lookups: Pool;
   readonly url: string;
-  /** Closes the pool, then ends the embedded server if nobody else uses it. Idempotent. */
+  /** Closes the pools, then ends the embedded server if nobody else uses it. Idempotent. */
   close(): Promise<void>;
 }
 
@@ -53,11 +70,13 @@ export async function openDatabase(
   const embedded = config.databaseUrl === undefined ? await openEmbedded(config.home) : undefined;
   const url = embedded?.url ?? config.databaseUrl;
   if (url === undefined) throw new Error('neither DATABASE_URL nor an embedded server: cannot happen');
-  const pool = openPool(url, { max: config.databasePoolSize, applicationName: 'opstruth', ...options });
+  const settings = { max: config.databasePoolSize, applicationName: 'opstruth', ...options };
+  const pool = openPool(url, settings);
+  const lookups = openPool(url, { ...settings, plans: BY_KEY });
   let closing: Promise<void> | undefined;
   const close = async () => {
-    await pool.end();
+    await Promise.all([pool.end(), lookups.end()]);
     await embedded?.stop();
   };
-  return { pool, url, close: () => (closing ??= close()) };
+  return { pool, lookups, url, close: () => (closing ??= close()) };
 }

@@ -7,7 +7,7 @@ import { Client, DatabaseError } from 'pg';
 import { dataPlace, makeHome, USER } from './embedded-postgres-places';
 import type { DataPlace, Home } from './embedded-postgres-places';
 import { entryIsAlive, isErrno, withFileLock } from './file-lock';
-import { initCluster, runsOn, startServer, stopServer } from './postgres-server';
+import { initCluster, runsOn, socketFolder, startServer, stopServer } from './postgres-server';
 import { EmbeddedPostgresError } from './postgres-server-account';
 import { locateBinaries, runnableBinaries } from './postgres-server-binaries';
 import type { Binaries } from './postgres-server-binaries';
@@ -63,9 +63,10 @@ export async function openEmbedded(path: string, options: EmbeddedOptions = {}):
       port = await startServer(binaries, data, place.log, account, durable);
       if (dirname(data) !== home.folder) onNotice(whereItIs(home, place, isNew));
     }
-    await createDatabase(port, password, database);
+    const address = { port, dataDir: data };
+    await createDatabase(address, password, database);
     const use = await registerUse(home.uses);
-    return { place, binaries, owned, use, url: urlOf(port, password, database) };
+    return { place, binaries, owned, use, url: urlOf(address, password, database) };
   });
 
   let stopping: Promise<void> | undefined;
@@ -154,7 +155,7 @@ async function runningPort(place: DataPlace, home: Home): Promise<number | undef
 
 async function answers(port: number, { data, password }: DataPlace, home: Home): Promise<boolean> {
   try {
-    const found = await onServer(port, password, async (client) => {
+    const found = await onServer({ port, dataDir: data }, password, async (client) => {
       const { rows } = await client.query<{ folder: string }>(
         `select current_setting('data_directory') as folder`,
       );
@@ -173,16 +174,20 @@ async function answers(port: number, { data, password }: DataPlace, home: Home):
   }
 }
 
-async function createDatabase(port: number, password: string, database: string): Promise<void> {
-  await onServer(port, password, async (client) => {
+async function createDatabase(address: Address, password: string, database: string): Promise<void> {
+  await onServer(address, password, async (client) => {
     const { rowCount } = await client.query('select 1 from pg_database where datname = $1', [database]);
     if (rowCount === 0) await client.query(`create database ${client.escapeIdentifier(database)}`);
   });
 }
 
-async function onServer<T>(port: number, password: string, work: (client: Client) => Promise<T>): Promise<T> {
+async function onServer<T>(
+  address: Address,
+  password: string,
+  work: (client: Client) => Promise<T>,
+): Promise<T> {
   const client = new Client({
-    connectionString: urlOf(port, password, 'postgres'),
+    connectionString: urlOf(address, password, 'postgres'),
     application_name: 'opstruth-embedded',
     connectionTimeoutMillis: 10_000,
   });
@@ -196,8 +201,14 @@ async function onServer<T>(port: number, password: string, work: (client: Client
   }
 }
 
-function urlOf(port: number, password: string, database: string): string {
-  return `postgres://${USER}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
+interface Address {
+  readonly port: number;
+  readonly dataDir: string;
+}
+
+function urlOf({ port, dataDir }: Address, password: string, database: string): string {
+  const host = socketFolder(dataDir, port) ?? '127.0.0.1';
+  return `postgres://${USER}:${password}@${encodeURIComponent(host)}:${port}/${encodeURIComponent(database)}`;
 }
 
 /** One file per use, named by pid and token: whoever comes next can tell the living from the dead. */

@@ -1,5 +1,7 @@
 import type { Expression, Kysely, RawBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
+import type { Pool, QueryResultRow } from 'pg';
+import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
 import { findGeneration, findLiveGeneration } from './snapshot-generation';
 import type { ReadGeneration } from './snapshot-generation';
@@ -30,6 +32,11 @@ export interface SnapshotRequest {
   readonly visible: Expression<SqlBool> | null;
   /** The rows must have come at least this far; waited for, within bounds. */
   readonly minPosition: Position | null;
+  /**
+   * The queries find their rows by the keys of their tables, whatever the values, and are asked again and again: they
+   * are planned once and not each time.
+   */
+  readonly lookup?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -48,12 +55,19 @@ export interface SnapshotReaderOptions {
     /** Taken before a look and given to `wait`, so that a wake-up in between is not lost. */
     mark(): number;
     wait(signal: AbortSignal, timeoutMs: number, since: number): Promise<void>;
+    /** How far a generation is known to have come at least: before that there is no use in looking. */
+    reached?(generation: number): Position | null;
   };
+  /** Plans by key (see database.ts), for the reads that are look-ups. (Default: none is) */
+  readonly lookups?: Pool;
   /** How long `minPosition` is waited for, and a live generation that stays the same for one read. (Default: 5000) */
   readonly maxWaitMs?: number;
   /** The longest pause between two looks while waiting. (Default: 50 by polling, 500 with a wake-up) */
   readonly pollMs?: number;
 }
+
+/** Statements that one connection keeps prepared at most; each belongs to one generation's tables. */
+const MAX_NAMES = 500;
 
 /**
  * Answers all queries of one response in one SQL statement: one snapshot, one round trip, one generation whole. A
@@ -61,11 +75,16 @@ export interface SnapshotReaderOptions {
  */
 export class SnapshotReader {
   private live: ReadGeneration | null = null;
+  private readonly pollMs: number;
+  /** By the statement's text. */
+  private readonly names = new Map<string, string>();
 
   constructor(
     private readonly db: Kysely<unknown>,
     private readonly options: SnapshotReaderOptions = {},
-  ) {}
+  ) {
+    this.pollMs = options.pollMs ?? (options.wakeUp ? 500 : 50);
+  }
 
   /** `queriesOn` gets a `db` bound to the generation's schema, and is called again when that one has gone. */
   async read<Tables, Queries extends SnapshotQueries>(
@@ -73,12 +92,19 @@ export class SnapshotReader {
     queriesOn: (db: Kysely<Tables>) => Queries,
   ): Promise<Snapshot<Queries>> {
     const deadline = Date.now() + (this.options.maxWaitMs ?? 5_000);
+    let lookBy = Date.now() + this.pollMs;
     for (;;) {
       const generation = await this.generationOf(request.generation);
       if (!generation)
         return { kind: request.generation === null ? 'no_live_generation' : 'no_such_generation' };
       const since = this.options.wakeUp?.mark() ?? 0;
+      const untilLookMs = Math.min(lookBy, deadline) - Date.now();
+      if (untilLookMs > 0 && this.isKnownToBeBehind(generation, request)) {
+        await this.pause(untilLookMs, since, request.signal);
+        continue;
+      }
       const found = await this.attempt(generation, request, queriesOn);
+      lookBy = Date.now() + this.pollMs;
       const leftMs = deadline - Date.now();
       if (!found) {
         if (leftMs <= 0) throw new Error('each time that it was read, the live generation had just changed');
@@ -95,10 +121,15 @@ export class SnapshotReader {
     return (this.live ??= await findLiveGeneration(this.db));
   }
 
+  private isKnownToBeBehind({ id }: ReadGeneration, { minPosition }: SnapshotRequest): boolean {
+    const reached = minPosition && this.options.wakeUp?.reached?.(id);
+    return !!reached && comparePositions(reached, minPosition) < 0;
+  }
+
   /** Null: the generation is no longer what it was. */
   private async attempt<Tables, Queries extends SnapshotQueries>(
     generation: ReadGeneration,
-    { generation: explicit, visible, minPosition }: SnapshotRequest,
+    { generation: explicit, visible, minPosition, lookup = false }: SnapshotRequest,
     queriesOn: (db: Kysely<Tables>) => Queries,
   ): Promise<Extract<Snapshot<Queries>, { kind: 'rows' | 'behind' }> | null> {
     // The caller names the tables it reads; that every generation has them is what makes a surface.
@@ -114,7 +145,7 @@ export class SnapshotReader {
     const statement = sql<Record<string, unknown> & { position: string; reached: boolean }>`
       select ${positionIn(generation.schema, visible)} as position, ${sql.join([sql`${reached} as reached`, ...answers])}
       from opstruth.generations g where g.id = ${generation.id} and ${state}`;
-    const { rows } = await statement.execute(this.db).catch((error: unknown) => {
+    const { rows } = await this.execute(statement, lookup).catch((error: unknown) => {
       if (isSchemaGone(error)) return { rows: [] };
       throw error;
     });
@@ -128,10 +159,30 @@ export class SnapshotReader {
     return { kind: 'rows', meta, rows: answered as SnapshotRows<Queries> };
   }
 
+  private async execute<Row extends QueryResultRow>(
+    statement: RawBuilder<Row>,
+    lookup: boolean,
+  ): Promise<{ rows: Row[] }> {
+    const { lookups } = this.options;
+    if (!lookup || !lookups) return statement.execute(this.db);
+    const { sql: text, parameters } = statement.compile(this.db);
+    return lookups.query<Row>({ ...this.nameOf(text), text, values: [...parameters] });
+  }
+
+  /** A statement's own name, as long as there are few: filters have more forms than a connection should remember. */
+  private nameOf(text: string): { name?: string } {
+    let name = this.names.get(text);
+    if (name === undefined && this.names.size < MAX_NAMES) {
+      name = `opstruth look-up ${this.names.size + 1}`;
+      this.names.set(text, name);
+    }
+    return name === undefined ? {} : { name };
+  }
+
   private async pause(leftMs: number, since: number, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted();
-    const { wakeUp, pollMs } = this.options;
-    const pauseMs = Math.min(leftMs, pollMs ?? (wakeUp ? 500 : 50));
+    const { wakeUp } = this.options;
+    const pauseMs = Math.min(leftMs, this.pollMs);
     if (wakeUp) await wakeUp.wait(signal ?? new AbortController().signal, pauseMs, since);
     else await new Promise((resolve) => setTimeout(resolve, pauseMs));
     signal?.throwIfAborted();

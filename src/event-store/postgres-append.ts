@@ -55,6 +55,8 @@ interface InPlaceRow extends Place {
 const CONTENTION_CODES = new Set(['23505', '40P01', '40001']);
 /** Whole statements tried before each append goes alone. A second one sees the tail that beat the first. */
 const TOGETHER_ATTEMPTS = 3;
+/** More appends than this in one statement are joined to their events by a plan for that many, made each time. */
+const FEW_APPENDS = 100;
 /** One append alone loses its place once and then finds the tail moved; the rest is for deadlock victims. */
 const ALONE_ATTEMPTS = 5;
 
@@ -66,16 +68,22 @@ interface Prepared {
   readonly events: readonly EncodedEvent[];
 }
 
+export interface AppendPools {
+  readonly pool: Pool;
+  /** For small appends, which a plan made once serves. */
+  readonly lookups: Pool;
+}
+
 /**
  * Writes each append whole or not at all, in one round trip unless another appender interferes or a retry is found.
  * Safe to repeat after any error: what had been written answers `appended` with its original place.
  */
-export async function appendEvents(pool: Pool, appends: readonly Append[]): Promise<AppendResult[]> {
+export async function appendEvents(pools: AppendPools, appends: readonly Append[]): Promise<AppendResult[]> {
   const prepared = appends.map(prepare);
   refuseRepeatedStreams(prepared);
   if (prepared.length === 0) return [];
-  const rows = await writeTogether(pool, prepared);
-  return settle(pool, prepared, rows);
+  const rows = await writeTogether(pools, prepared);
+  return settle(pools.pool, prepared, rows);
 }
 
 function prepare(append: Append): Prepared {
@@ -93,23 +101,23 @@ function refuseRepeatedStreams(appends: readonly Prepared[]): void {
   }
 }
 
-async function writeTogether(pool: Pool, appends: readonly Prepared[]): Promise<AppendRow[]> {
+async function writeTogether(pools: AppendPools, appends: readonly Prepared[]): Promise<AppendRow[]> {
   for (let attempt = 1; attempt <= TOGETHER_ATTEMPTS; attempt++) {
     try {
-      return await write(pool, appends);
+      return await write(pools, appends);
     } catch (error) {
       if (!isContention(error)) throw error;
     }
   }
   const rows: AppendRow[] = [];
-  for (const append of appends) rows.push(await writeAlone(pool, append));
+  for (const append of appends) rows.push(await writeAlone(pools, append));
   return rows;
 }
 
-async function writeAlone(pool: Pool, append: Prepared): Promise<AppendRow> {
+async function writeAlone(pools: AppendPools, append: Prepared): Promise<AppendRow> {
   for (let attempt = 1; ; attempt++) {
     try {
-      const [row] = await write(pool, [append]);
+      const [row] = await write(pools, [append]);
       return row!;
     } catch (error) {
       if (!isContention(error) || attempt === ALONE_ATTEMPTS) throw error;
@@ -122,7 +130,7 @@ function isContention(error: unknown): boolean {
 }
 
 /** One row per append, in the order given. */
-async function write(pool: Pool, appends: readonly Prepared[]): Promise<AppendRow[]> {
+async function write({ pool, lookups }: AppendPools, appends: readonly Prepared[]): Promise<AppendRow[]> {
   const appendNumbers: number[] = [];
   const revisions: number[] = [];
   const events: EncodedEvent[] = [];
@@ -133,7 +141,7 @@ async function write(pool: Pool, appends: readonly Prepared[]): Promise<AppendRo
       events.push(event);
     });
   });
-  const { rows } = await pool.query<AppendRow>(APPEND, [
+  const values = [
     ...streamColumns(appends),
     appendNumbers,
     revisions,
@@ -141,7 +149,10 @@ async function write(pool: Pool, appends: readonly Prepared[]): Promise<AppendRo
     binaryArray(TEXT_OID, events, (event) => event.type),
     binaryArray(JSON_OID, events, (event) => event.data),
     binaryArray(JSON_OID, events, (event) => event.metadata),
-  ]);
+  ];
+  const { rows } = await (appends.length > FEW_APPENDS
+    ? pool.query<AppendRow>(APPEND, values)
+    : lookups.query<AppendRow>({ name: 'opstruth append', text: APPEND, values }));
   return rows;
 }
 

@@ -20,6 +20,8 @@ const EVENTS_CHANNEL = 'opstruth_events';
 export interface PostgresEventStoreOptions {
   /** Its owner ends it, after the store has been closed. */
   readonly pool: Pool;
+  /** Plans by key (see src/db/database.ts): for what a service asks again and again. (Default: `pool`) */
+  readonly lookups?: Pool;
   /** The longest a subscription goes without a look when no notification arrives. (Default: 1000) */
   readonly pollMs?: number;
   /** Told of what the store survives: a broken LISTEN connection, a failed read that nobody waits for. */
@@ -30,7 +32,12 @@ export interface PostgresEventStoreOptions {
  * The log in `opstruth.events`. Appends and reads throw what PostgreSQL throws; an append is safe to repeat after any
  * of it. A subscription throws when a read fails and ends when its signal aborts or the store is closed.
  */
-export function createPostgresEventStore({ pool, pollMs, onError }: PostgresEventStoreOptions): EventStore {
+export function createPostgresEventStore({
+  pool,
+  lookups = pool,
+  pollMs,
+  onError,
+}: PostgresEventStoreOptions): EventStore {
   const closing = new AbortController();
   const wakeUp = createWakeUp({
     pool,
@@ -40,17 +47,17 @@ export function createPostgresEventStore({ pool, pollMs, onError }: PostgresEven
   });
 
   return {
-    append: async (append) => (await appendEvents(pool, [append]))[0]!,
-    appendMany: (appends) => appendEvents(pool, appends),
-    readStream: (streamId, fromRevision = 0) => readStream(pool, streamId, fromRevision),
-    readStreams: (streamIds) => readStreams(pool, streamIds),
-    readAll: (from, limit, filter) => readAll(pool, from, limit, filter),
+    append: async (append) => (await appendEvents({ pool, lookups }, [append]))[0]!,
+    appendMany: (appends) => appendEvents({ pool, lookups }, appends),
+    readStream: (streamId, fromRevision = 0) => readStream(lookups, streamId, fromRevision),
+    readStreams: (streamIds) => readStreams(lookups, streamIds),
+    readAll: (from, limit, filter) => readAll(lookups, from, limit, filter),
     subscribe(from, { batchSize, filter, signal }) {
       refuseIfClosed(closing.signal);
       return follow(
         {
-          read: (after, limit) => readAll(pool, after, limit, filter),
-          hasMore: (after) => hasMore(pool, after),
+          read: (after, limit) => readAll(lookups, after, limit, filter),
+          hasMore: (after) => hasMore(lookups, after),
           ...(filter?.types?.length && { tail: () => readTail(pool) }),
         },
         { from, batchSize, signal: AbortSignal.any([signal, closing.signal]), wakeUp, onError },

@@ -38,6 +38,7 @@ export async function readAll(
   const types = filter.types ?? [];
   return readEvents(
     pool,
+    types.length > 0 ? 'opstruth read all of types' : 'opstruth read all',
     `select ${COLUMNS} from opstruth.events
      where ${READABLE_AFTER}
        ${types.length > 0 ? 'and type = any ($4::text[])' : ''}
@@ -50,6 +51,7 @@ export async function readAll(
 export async function readStream(pool: Pool, streamId: string, fromRevision: number): Promise<StoredEvent[]> {
   return readEvents(
     pool,
+    'opstruth read stream',
     `select ${COLUMNS} from opstruth.events where stream_id = $1 and revision >= $2 order by revision`,
     [streamId, fromRevision],
   );
@@ -63,6 +65,7 @@ export async function readStreams(
   if (streamIds.length === 0) return streams;
   const events = await readEvents(
     pool,
+    'opstruth read streams',
     `select ${COLUMNS} from opstruth.events where stream_id = any ($1::text[]) order by revision`,
     [streamIds],
   );
@@ -118,10 +121,11 @@ export async function readPending(
 
 /** Whether anything committed lies after `from`, below the horizon or not yet. */
 export async function hasMore(pool: Pool, from: Position): Promise<boolean> {
-  const { rows } = await pool.query<{ more: boolean }>(
-    `select exists (select from opstruth.events where ${AFTER}) as more`,
-    [String(from.commit), String(from.prepare)],
-  );
+  const { rows } = await pool.query<{ more: boolean }>({
+    name: 'opstruth has more',
+    text: `select exists (select from opstruth.events where ${AFTER}) as more`,
+    values: [String(from.commit), String(from.prepare)],
+  });
   return rows[0]!.more;
 }
 
@@ -150,8 +154,8 @@ export async function readIdentity(pool: Pool): Promise<string> {
 /** Parsing by type costs more than it brings: two columns are JSON, two are bigint, the rest is text. */
 const AS_TEXT: CustomTypesConfig = { getTypeParser: () => (value: unknown) => value };
 
-async function readEvents(pool: Pool, text: string, values: unknown[]): Promise<StoredEvent[]> {
-  const query: QueryArrayConfig = { text, values, rowMode: 'array', types: AS_TEXT };
+async function readEvents(pool: Pool, name: string, text: string, values: unknown[]): Promise<StoredEvent[]> {
+  const query: QueryArrayConfig = { name, text, values, rowMode: 'array', types: AS_TEXT };
   const { rows } = await pool.query<string[]>(query);
   // The columns are those of COLUMNS, all NOT NULL and left as text.
   return (rows as unknown as Row[]).map(storedEvent);

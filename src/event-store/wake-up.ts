@@ -9,6 +9,8 @@ export interface WakeUpOptions {
   readonly channel: string;
   /** The longest a waiter sleeps without a notification. (Default: 1000) */
   readonly pollMs?: number;
+  /** Told what a notification says, before the waiters wake. */
+  readonly onNotification?: (payload: string) => void;
   /** Told of every broken LISTEN connection; waiters go on by polling. */
   readonly onError: (error: Error) => void;
 }
@@ -34,7 +36,13 @@ const FIRST_BACK_OFF_MS = 100;
 const LONGEST_BACK_OFF_MS = 10_000;
 
 /** Connects at the first `wait`; reconnects with back-off for as long as it is not closed. */
-export function createWakeUp({ pool, channel, pollMs = DEFAULT_POLL_MS, onError }: WakeUpOptions): WakeUp {
+export function createWakeUp({
+  pool,
+  channel,
+  pollMs = DEFAULT_POLL_MS,
+  onNotification = () => undefined,
+  onError,
+}: WakeUpOptions): WakeUp {
   const closing = new AbortController();
   const waiters = new Set<() => void>();
   let wakeUps = 0;
@@ -50,7 +58,14 @@ export function createWakeUp({ pool, channel, pollMs = DEFAULT_POLL_MS, onError 
 
     async wait(signal, timeoutMs = pollMs, since = wakeUps) {
       if (closing.signal.aborted) throw new Error(`wait on channel ${channel} after its wake-up was closed`);
-      listening ??= keepListening({ pool, channel, wakeAll, onError, signal: closing.signal });
+      listening ??= keepListening({
+        pool,
+        channel,
+        onNotification,
+        wakeAll,
+        onError,
+        signal: closing.signal,
+      });
       if (signal.aborted || wakeUps !== since) return;
       await sleep(timeoutMs, signal, waiters);
     },
@@ -66,12 +81,14 @@ export function createWakeUp({ pool, channel, pollMs = DEFAULT_POLL_MS, onError 
 interface Listening {
   readonly pool: Pool;
   readonly channel: string;
+  readonly onNotification: (payload: string) => void;
   readonly wakeAll: () => void;
   readonly onError: (error: Error) => void;
   readonly signal: AbortSignal;
 }
 
-async function keepListening({ pool, channel, wakeAll, onError, signal }: Listening): Promise<void> {
+async function keepListening(options: Listening): Promise<void> {
+  const { pool, channel, onNotification, wakeAll, onError, signal } = options;
   let failures = 0;
   while (!signal.aborted) {
     const client = new Client(connectionConfig(pool));
@@ -81,7 +98,10 @@ async function keepListening({ pool, channel, wakeAll, onError, signal }: Listen
     });
     try {
       await client.connect();
-      client.on('notification', wakeAll);
+      client.on('notification', ({ payload }) => {
+        onNotification(payload ?? '');
+        wakeAll();
+      });
       await client.query(`LISTEN ${client.escapeIdentifier(channel)}`);
       failures = 0;
       // What was notified while nobody listened is not repeated.

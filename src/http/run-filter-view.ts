@@ -77,6 +77,9 @@ interface ViewParts {
   readonly links: LinkContext;
 }
 
+/** How a view is read whose queries find their rows by key: see SnapshotRequest. */
+export const LOOKUP = { lookup: true };
+
 /** One request's view of the read tables. */
 export class RunView {
   constructor(
@@ -130,15 +133,19 @@ export class RunView {
     return cursor === undefined ? null : decodeCursor(cursor, this.parts.links.from, this.selection.filter);
   }
 
-  /** All queries of the answer, in one snapshot. Throws Problem when there is none to be had. */
+  /**
+   * All queries of the answer, in one snapshot. `lookup`: they find their rows by key, see SnapshotRequest. Throws
+   * Problem when there is none to be had.
+   */
   async read<Tables, Queries extends SnapshotQueries>(
     queriesOn: (db: Kysely<Tables>) => Queries,
+    { lookup }: { readonly lookup: boolean } = { lookup: false },
   ): Promise<{ readonly meta: Meta; readonly rows: SnapshotRows<Queries> }> {
     const { generation, minPosition, asOf } = this.parts.request;
     const { scope } = this.parts.principal;
     // The token's own scope and not the path's: then all answers to one reader name the same position.
     const visible = scope.kind === 'everything' ? null : inScope(scope);
-    const snapshot = await this.reader.read({ generation, visible, minPosition }, queriesOn);
+    const snapshot = await this.reader.read({ generation, visible, minPosition, lookup }, queriesOn);
     switch (snapshot.kind) {
       case 'rows':
         return { rows: snapshot.rows, meta: { asOf, ...snapshot.meta, filter: this.echo() } };

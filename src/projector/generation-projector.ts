@@ -1,6 +1,7 @@
 import type { StoredEvent } from '../events/operation-run-events';
 import type { Position } from '../events/position';
 import type { Generation } from './generations';
+import { tellProjected } from './projection-news';
 import { moveCheckpoint, openFolding, refuseUnmoved } from './run-folding';
 import type { FoldingOptions, Stretch } from './run-folding';
 import { tablesOf } from './surface-content';
@@ -21,8 +22,6 @@ export interface AppliedBatch {
   readonly parked: number;
   readonly checkpoint: Position;
 }
-
-const PROJECTED_CHANNEL = 'opstruth_projected';
 
 /**
  * Brings one generation forward, batch by batch: read, fold, classify, show, and one transaction with all rows,
@@ -153,7 +152,7 @@ async function commitBatch(
       'begin',
       moveCheckpoint(generation, batch),
       ...batch.statements,
-      `select pg_notify('${PROJECTED_CHANNEL}', '')`,
+      tellProjected(generation.id, batch.to),
     ]);
     refuseUnmoved(moved!, generation, batch);
     await connection.query('commit');

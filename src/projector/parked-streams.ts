@@ -5,6 +5,7 @@ import type { EventStore } from '../event-store/event-store';
 import { runIdOf, streamOf } from '../events/operation-run-events';
 import { foldBatch } from './fold-batch';
 import type { Generation } from './generations';
+import { tellProjected } from './projection-news';
 import { readStates } from './run-states';
 import type { Surface } from './surface';
 import { contentOf, tablesOf } from './surface-content';
@@ -140,7 +141,8 @@ async function inGeneration<T>(
       generation.id,
     ]);
     const result = await work(connection);
-    await connection.query(`select pg_notify('opstruth_projected', '')`);
+    // The rows are others at the position where the generation already was.
+    await connection.query(tellProjected(generation.id, generation.checkpoint));
     await connection.query('commit');
     return result;
   } catch (error) {

@@ -2,18 +2,14 @@ import { Socket } from 'node:net';
 import { Client } from 'pg';
 import type { Pool, QueryConfig, QueryResult } from 'pg';
 import { connectionConfig } from '../db/connection-config';
+import { BY_KEY, settingsOption } from '../db/database';
 
 /**
  * What a writer of read tables does is find rows by key. A plan made for that once is right for ever, while one that
  * PostgreSQL makes anew for each statement costs as much as a small batch itself, and one kept from when the tables
  * were empty would scan them when they are full.
  */
-const BY_KEY = [
-  'plan_cache_mode=force_generic_plan',
-  'enable_seqscan=off',
-  'enable_hashjoin=off',
-  'enable_mergejoin=off',
-];
+const BY_KEY_ALONE = [...BY_KEY, 'enable_hashjoin=off', 'enable_mergejoin=off'];
 
 /**
  * A process that is paused in the middle of a transaction would keep every reader of the log waiting, for as long as it
@@ -38,7 +34,7 @@ export async function openTableConnection(pool: Pool): Promise<TableConnection> 
     ...config,
     stream: () => socket,
     pipeline: true,
-    options: [options, ...[...BY_KEY, IDLE_LIMIT].map((setting) => `-c ${setting}`)].join(' ').trim(),
+    options: `${options} ${settingsOption([...BY_KEY_ALONE, IDLE_LIMIT])}`.trim(),
   });
   // A connection that breaks fails the statements on it; without a listener it would end the process as well.
   client.on('error', () => undefined);
