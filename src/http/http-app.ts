@@ -9,7 +9,7 @@ import { AuthGuard } from '../auth/auth.guard';
 import { Metrics } from '../observability/metrics';
 import { logRequest } from '../observability/logger';
 import { asProblem } from './as-problem';
-import { EtagInterceptor } from './etag.interceptor';
+import { tagAnswers } from './etag';
 import { KnownRoutes } from './known-routes';
 import { serveOpenApi } from './openapi';
 import { ProblemFilter, sendProblem } from './problem.filter';
@@ -61,6 +61,7 @@ export function configureHttp(app: NestFastifyApplication): void {
     void reply.headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff' });
     done();
   });
+  tagAnswers(fastify);
   fastify.addHook('onResponse', (request, reply, done) => {
     metrics.observeRequest(request, reply);
     logRequest(request, reply);
@@ -69,6 +70,5 @@ export function configureHttp(app: NestFastifyApplication): void {
 
   app.useGlobalFilters(new ProblemFilter(routes));
   app.useGlobalGuards(app.get(AuthGuard));
-  app.useGlobalInterceptors(new EtagInterceptor());
   serveOpenApi(app);
 }

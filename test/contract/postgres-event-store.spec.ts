@@ -200,15 +200,15 @@ describe('PostgreSQL event store', () => {
   });
 
   /** The same pool, with something happening around each query. */
-  const poolThat = (query: (text: string, values?: unknown[]) => Promise<unknown>): Pool =>
+  const poolThat = (query: (query: string | QueryConfig, values?: unknown[]) => Promise<unknown>): Pool =>
     Object.assign(Object.create(pool) as Pool, { query });
 
   it('goes one append at a time when a call is disturbed again and again', async () => {
     const sizes: number[] = [];
-    const contended = poolThat((text, values) => {
+    const contended = poolThat((query, values) => {
       // The second parameter has one element per append.
-      sizes.push((values?.[1] as unknown[]).length);
-      if (sizes.length > 3) return pool.query(text, values);
+      sizes.push(((typeof query === 'string' ? values : query.values)![1] as unknown[]).length);
+      if (sizes.length > 3) return pool.query(query, values);
       return Promise.reject(Object.assign(new DatabaseError('duplicate key', 0, 'error'), { code: '23505' }));
     });
     const disturbed = createPostgresEventStore({ pool: contended, onError: (error) => survived.push(error) });

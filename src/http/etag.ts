@@ -1,33 +1,29 @@
 import { createHash } from 'node:crypto';
-import { Injectable } from '@nestjs/common';
-import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
-import type { FastifyReply, FastifyRequest } from 'fastify';
-import { map } from 'rxjs';
-import type { Observable } from 'rxjs';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 
 /**
  * ETag and 304 for every GET whose answer is JSON. The tag is over the answer itself, not over when it was last
  * written: a run becomes stale without a write, and a tag over `updated_at` would hide it from whoever polls.
  */
-@Injectable()
-export class EtagInterceptor implements NestInterceptor {
-  intercept(context: ExecutionContext, next: CallHandler<unknown>): Observable<unknown> {
-    const http = context.switchToHttp();
-    const request = http.getRequest<FastifyRequest>();
-    const reply = http.getResponse<FastifyReply>();
-    if (request.method !== 'GET' && request.method !== 'HEAD') return next.handle();
-    return next.handle().pipe(map((body) => answer(body, request, reply)));
-  }
+export function tagAnswers(fastify: FastifyInstance): void {
+  fastify.addHook('preSerialization', (request, reply, body, done) => {
+    tagAnswer(body, request, reply);
+    done(null, body);
+  });
+  fastify.addHook('onSend', (_request, reply, body, done) => {
+    if (reply.statusCode !== 304) return done(null, body);
+    void reply.removeHeader('content-type');
+    done(null, null);
+  });
 }
 
-function answer(body: unknown, request: FastifyRequest, reply: FastifyReply): unknown {
+function tagAnswer(body: unknown, request: FastifyRequest, reply: FastifyReply): void {
+  if (request.method !== 'GET' && request.method !== 'HEAD') return;
   // A route with a caching rule of its own (health, metrics) has said what it wants.
-  if (reply.statusCode !== 200 || !isPlain(body) || reply.hasHeader('cache-control')) return body;
+  if (reply.statusCode !== 200 || !isPlain(body) || reply.hasHeader('cache-control')) return;
   const etag = etagOf(body);
   void reply.headers({ etag, 'cache-control': 'private, no-cache', vary: 'Authorization' });
-  if (!matches(request.headers['if-none-match'], etag)) return body;
-  void reply.code(304);
-  return undefined;
+  if (matches(request.headers['if-none-match'], etag)) void reply.code(304);
 }
 
 /** A strong tag of the answer without `meta.asOf`, which changes at every reading though nothing else need. */
