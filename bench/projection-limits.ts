@@ -55,7 +55,7 @@ export async function oneTableUpsertRate({ pool, store, config, live }: Runtime)
         contentOf: (run) => contentOf([ONE_TABLE], run),
       });
       for (const [runId, { after }] of changes) runs.set(runId, after);
-      const statements = batchStatements(SCHEMA, [ONE_TABLE], changes, letters).filter(({ name }) =>
+      const statements = batchStatements(SCHEMA, [ONE_TABLE], changes, letters).writes.filter(({ name }) =>
         // What the engine writes for itself is not this limit's.
         name.startsWith(`${SCHEMA}.${ONE_TABLE.name} `),
       );

@@ -5,6 +5,7 @@ import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
 import { findGeneration, findLiveGeneration } from './snapshot-generation';
 import type { ReadGeneration } from './snapshot-generation';
+import { StatementNames } from './statement-names';
 
 /** Named queries on the tables of one generation; their names become the answer's. */
 export type SnapshotQueries = Readonly<Record<string, Expression<unknown>>>;
@@ -66,9 +67,6 @@ export interface SnapshotReaderOptions {
   readonly pollMs?: number;
 }
 
-/** Statements that one connection keeps prepared at most; each belongs to one generation's tables. */
-const MAX_NAMES = 500;
-
 /**
  * Answers all queries of one response in one SQL statement: one snapshot, one round trip, one generation whole. A
  * query that meets a switch of generations is asked again of the new one.
@@ -76,8 +74,7 @@ const MAX_NAMES = 500;
 export class SnapshotReader {
   private live: ReadGeneration | null = null;
   private readonly pollMs: number;
-  /** By the statement's text. */
-  private readonly names = new Map<string, string>();
+  private readonly names = new StatementNames('opstruth look-up');
 
   constructor(
     private readonly db: Kysely<unknown>,
@@ -166,17 +163,7 @@ export class SnapshotReader {
     const { lookups } = this.options;
     if (!lookup || !lookups) return statement.execute(this.db);
     const { sql: text, parameters } = statement.compile(this.db);
-    return lookups.query<Row>({ ...this.nameOf(text), text, values: [...parameters] });
-  }
-
-  /** A statement's own name, as long as there are few: filters have more forms than a connection should remember. */
-  private nameOf(text: string): { name?: string } {
-    let name = this.names.get(text);
-    if (name === undefined && this.names.size < MAX_NAMES) {
-      name = `opstruth look-up ${this.names.size + 1}`;
-      this.names.set(text, name);
-    }
-    return name === undefined ? {} : { name };
+    return lookups.query<Row>({ ...this.names.of(text), text, values: [...parameters] });
   }
 
   private async pause(leftMs: number, since: number, signal: AbortSignal | undefined): Promise<void> {

@@ -1,3 +1,5 @@
+import type { QueryConfig } from 'pg';
+import { StatementNames } from '../db/statement-names';
 import type { StoredEvent } from '../events/operation-run-events';
 import type { Position } from '../events/position';
 import type { Generation } from './generations';
@@ -7,8 +9,7 @@ import type { FoldingOptions, Stretch } from './run-folding';
 import { tablesOf } from './surface-content';
 import { openTableConnection } from './table-connection';
 import type { TableConnection } from './table-connection';
-import { batchStatements } from './table-writer';
-import type { Statement } from './table-writer';
+import { batchQueries, batchStatements } from './table-writer';
 
 export interface ProjectorOptions extends FoldingOptions {
   /** Events per transaction at most. More share the cost of a commit; fewer are visible sooner while catching up. */
@@ -77,7 +78,7 @@ interface PreparedBatch extends Stretch {
   readonly runs: number;
   readonly parked: number;
   /** Made while the batch before it is written, so that the database does not wait for them. */
-  readonly statements: readonly Statement[];
+  readonly statements: readonly QueryConfig[];
 }
 
 interface Applying {
@@ -102,6 +103,7 @@ export async function openProjection(generationId: number, options: ProjectorOpt
   const { generation } = folding;
   const tables = tablesOf(options.surfaces);
   const connection = await openTableConnection(options.pool);
+  const names = new StatementNames('opstruth batch');
   let writing: Promise<void> = Promise.resolve();
 
   async function commit(batch: PreparedBatch): Promise<void> {
@@ -125,7 +127,7 @@ export async function openProjection(generationId: number, options: ProjectorOpt
         eventCount,
         runs: changes.size,
         parked: letters.length,
-        statements: batchStatements(generation.schema, tables, changes, letters),
+        statements: batchQueries(batchStatements(generation.schema, tables, changes, letters), names),
       };
       await writing;
       if (unless?.aborted) return;

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
+import { StatementNames } from '../db/statement-names';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
 import { runIdOf, streamOf } from '../events/operation-run-events';
@@ -11,7 +12,7 @@ import type { Surface } from './surface';
 import { contentOf, tablesOf } from './surface-content';
 import { openTableConnection } from './table-connection';
 import type { TableConnection } from './table-connection';
-import { batchStatements } from './table-writer';
+import { batchQueries, batchStatements } from './table-writer';
 
 export interface ParkedStream {
   readonly streamId: string;
@@ -182,7 +183,7 @@ async function retryInside(
     contentOf: (run) => contentOf(tables, run),
   });
   const statements = batchStatements(generation.schema, tables, batch.changes, batch.letters);
-  await connection.together(statements);
+  await connection.together(batchQueries(statements, new StatementNames('opstruth retry')));
   const failed = batch.letters[0];
   return failed
     ? {

@@ -1,6 +1,8 @@
+import type { QueryConfig } from 'pg';
 import { classColumns } from '../classifier/class-sql';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import { binaryArray, JSON_OID, TEXT_OID } from '../event-store/postgres-binary-array';
+import type { StatementNames } from '../db/statement-names';
 import { factsJson } from '../classifier/facts-document';
 import { parsePosition } from '../events/position';
 import type { ParkedLetter, RunChange } from './fold-batch';
@@ -13,36 +15,85 @@ export interface Statement {
   readonly name: string;
   readonly text: string;
   readonly values: (string | Buffer)[];
+  /** What each value is: values of one kind may be the same one, where tables show the same. */
+  readonly kinds: readonly string[];
+}
+
+export interface BatchStatements {
+  readonly writes: readonly Statement[];
+  /** Clear away what the writes have emptied. */
+  readonly sweeps: readonly Statement[];
 }
 
 /**
  * Turns the changes of a batch into set-based statements, at most two per table and none per run: upserts, deletes of
- * runs that a surface no longer shows, and counter deltas. No two of them touch the same row, so their order is free.
+ * runs that a surface no longer shows, and counter deltas. No two of the writes touch the same row, so their order is
+ * free.
  */
 export function batchStatements(
   schema: string,
   tables: readonly SurfaceTable[],
   changes: ReadonlyMap<string, RunChange>,
   letters: readonly ParkedLetter[],
-): Statement[] {
+): BatchStatements {
   const runs = [...changes.values()];
   const classified = runs.map(({ after }) => after);
-  const statements: (Statement | null)[] = [
-    factsUpsert(schema, classified),
+  const arrays = new ColumnArrays();
+  const writes: (Statement | null)[] = [
+    upsert(schema, FACTS, classified.map(factsRow), ['run_id'], { arrays }),
     scopePositionsUpsert(schema, classified),
     parkedUpsert(schema, letters),
   ];
+  const sweeps: Statement[] = [];
   tables.forEach((table, index) => {
-    if (table.kind === 'counted') statements.push(...countedStatements(schema, table, index, runs));
-    else {
+    if (table.kind === 'counted') {
+      const moved = movedCells(table, index, runs);
+      if (moved.length > 0) writes.push(countMoved(schema, table, moved));
+      if (moved.some(({ n }) => n < 0)) sweeps.push(sweep(schema, table));
+    } else {
       const shown = runs.map(({ content }) => rowOf(content, index, table)).filter((row) => row !== null);
-      statements.push(
-        upsert(schema, table, shown, ['workspace_id', 'run_id']),
+      writes.push(
+        upsert(schema, table, shown, ['workspace_id', 'run_id'], { arrays }),
         removal(schema, table, index, runs),
       );
     }
   });
-  return statements.filter((statement) => statement !== null);
+  return { writes: writes.filter((statement) => statement !== null), sweeps };
+}
+
+/** A batch as the queries that its connection sends, each form of them under a name of its own. */
+export function batchQueries({ writes, sweeps }: BatchStatements, names: StatementNames): QueryConfig[] {
+  return [writes, sweeps]
+    .filter((statements) => statements.length > 0)
+    .map(asOne)
+    .map((query) => ({ ...names.of(query.text), ...query }));
+}
+
+/**
+ * All of them as one statement, which sends what they have in common once and costs the server and the client the
+ * overhead of one. They see the tables as they were before it, so no two may touch the same row.
+ */
+function asOne(statements: readonly Statement[]): { text: string; values: (string | Buffer)[] } {
+  const values: (string | Buffer)[] = [];
+  const places = new Map<string, number[]>();
+  const placeOf = (value: string | Buffer, kind: string): number => {
+    const held = places.get(kind) ?? [];
+    let place = held.find((index) => values[index] === value);
+    if (place === undefined) {
+      place = values.push(value) - 1;
+      places.set(kind, [...held, place]);
+    }
+    return place + 1;
+  };
+  const parts = statements.map((statement, nth) => {
+    const numbers = statement.values.map((value, index) => placeOf(value, statement.kinds[index]!));
+    const text = statement.text.replace(
+      /\$(\d+)/g,
+      (_parameter, number) => `$${numbers[Number(number) - 1]}`,
+    );
+    return `s${nth} as (${text})`;
+  });
+  return { text: `with ${parts.join(', ')} select`, values };
 }
 
 export function factsUpsert(schema: string, runs: readonly ClassifiedRun[]): Statement | null {
@@ -52,7 +103,8 @@ export function factsUpsert(schema: string, runs: readonly ClassifiedRun[]): Sta
 /** A parked event that is applied late must not take its scope back to where that event stood. */
 export function scopePositionsUpsert(schema: string, runs: readonly ClassifiedRun[]): Statement | null {
   const newer = '(t.commit, t.prepare) < (excluded.commit, excluded.prepare)';
-  return upsert(schema, SCOPE_POSITIONS, scopePositionRows(runs), ['workspace_id', 'tenant_id'], newer);
+  const key = ['workspace_id', 'tenant_id'];
+  return upsert(schema, SCOPE_POSITIONS, scopePositionRows(runs), key, { onlyIf: newer });
 }
 
 export function parkedUpsert(schema: string, letters: readonly ParkedLetter[]): Statement | null {
@@ -172,15 +224,17 @@ function removal(
       arrayLiteral(gone.map(({ after }) => after.facts.workspaceId)),
       arrayLiteral(gone.map(({ after }) => after.facts.runId)),
     ],
+    kinds: ['workspace_id of the gone', 'run_id of the gone'],
   };
 }
 
-function countedStatements(
-  schema: string,
-  table: CountedTable,
-  index: number,
-  runs: readonly RunChange[],
-): (Statement | null)[] {
+interface MovedCell {
+  readonly row: Row;
+  readonly n: number;
+}
+
+/** By how many runs each cell changes, of those that do. */
+function movedCells(table: CountedTable, index: number, runs: readonly RunChange[]): MovedCell[] {
   const deltas = new Map<string, { row: Row; n: number }>();
   const add = (row: Row, n: number) => {
     const key = cellKey(row);
@@ -192,28 +246,29 @@ function countedStatements(
     for (const row of cellsOf(content, index, table)) add(row, 1);
     if (before) for (const row of table.cells(before)) add(row, -1);
   }
-  const moved = [...deltas.values()].filter(({ n }) => n !== 0);
-  if (moved.length === 0) return [];
+  return [...deltas.values()].filter(({ n }) => n !== 0);
+}
+
+function countMoved(schema: string, table: CountedTable, moved: readonly MovedCell[]): Statement {
   const names = Object.keys(table.columns);
   const columns = { ...table.columns, n: { type: 'int' } satisfies Column };
-  const counts: Statement = {
+  const rows = moved.map(({ row, n }) => ({ ...row, n }));
+  return {
     name: `${schema}.${table.name} count`,
     text: `insert into ${schema}.${table.name} as t (${[...names, 'n'].join(', ')})
            select * from ${unnestSql(columns)}
            on conflict (${names.join(', ')}) do update set n = t.n + excluded.n`,
-    values: columnArrays(
-      columns,
-      moved.map(({ row, n }) => ({ ...row, n })),
-    ),
+    ...new ColumnArrays().of(columns, rows),
   };
-  const empty: Statement | null = moved.some(({ n }) => n < 0)
-    ? {
-        name: `${schema}.${table.name} empty`,
-        text: `delete from ${schema}.${table.name} where n = 0`,
-        values: [],
-      }
-    : null;
-  return [counts, empty];
+}
+
+function sweep(schema: string, table: CountedTable): Statement {
+  return {
+    name: `${schema}.${table.name} sweep`,
+    text: `delete from ${schema}.${table.name} where n = 0`,
+    values: [],
+    kinds: [],
+  };
 }
 
 function upsert(
@@ -221,7 +276,7 @@ function upsert(
   table: { readonly name: string; readonly columns: Columns },
   rows: readonly Row[],
   key: readonly string[],
-  onlyIf?: string,
+  { onlyIf, arrays = new ColumnArrays() }: { readonly onlyIf?: string; readonly arrays?: ColumnArrays } = {},
 ): Statement | null {
   if (rows.length === 0) return null;
   const names = Object.keys(table.columns);
@@ -231,7 +286,7 @@ function upsert(
     text: `insert into ${schema}.${table.name} as t (${names.join(', ')})
            select * from ${unnestSql(table.columns)}
            on conflict (${key.join(', ')}) do update set ${changed.join(', ')}${onlyIf ? ` where ${onlyIf}` : ''}`,
-    values: columnArrays(table.columns, rows),
+    ...arrays.of(table.columns, rows),
   };
 }
 
@@ -240,13 +295,43 @@ function unnestSql(columns: Columns): string {
   return `unnest(${arrays.join(', ')})`;
 }
 
-function columnArrays(columns: Columns, rows: readonly Row[]): (string | Buffer)[] {
-  return Object.entries(columns).map(([name, { type }]) => {
-    // Texts are most of what is written, and cheap in this form: nothing in them needs quoting.
-    if (type === 'text' || type === 'json')
-      return binaryArray(type === 'text' ? TEXT_OID : JSON_OID, rows, (row) => row[name] as string | null);
-    return arrayLiteral(rows.map((row) => row[name] as Value));
-  });
+/** The arrays of one batch. Tables that show the same of the same runs share them: each is made and sent once. */
+class ColumnArrays {
+  private readonly made = new Map<string, { readonly column: Value[]; readonly array: string | Buffer }[]>();
+
+  of(columns: Columns, rows: readonly Row[]): Pick<Statement, 'values' | 'kinds'> {
+    const kinds: string[] = [];
+    const values = Object.entries(columns).map(([name, { type }]) => {
+      const kind = `${name} ${type}`;
+      kinds.push(kind);
+      return this.array(
+        kind,
+        type,
+        rows.map((row) => row[name] as Value),
+      );
+    });
+    return { values, kinds };
+  }
+
+  private array(kind: string, type: Column['type'], column: Value[]): string | Buffer {
+    const known = this.made.get(kind) ?? [];
+    const same = known.find((one) => isSameColumn(one.column, column));
+    if (same) return same.array;
+    const array = arrayOf(type, column);
+    this.made.set(kind, [...known, { column, array }]);
+    return array;
+  }
+}
+
+function isSameColumn(a: readonly Value[], b: readonly Value[]): boolean {
+  return a.length === b.length && a.every((value, index) => value === b[index]);
+}
+
+function arrayOf(type: Column['type'], column: readonly Value[]): string | Buffer {
+  // Texts are most of what is written, and cheap in this form: nothing in them needs quoting.
+  if (type === 'text' || type === 'json')
+    return binaryArray(type === 'text' ? TEXT_OID : JSON_OID, column, (value) => value as string | null);
+  return arrayLiteral(column);
 }
 
 /** One text per cell. Ids hold no control characters, so neither the separator nor the mark of null can be in them. */
