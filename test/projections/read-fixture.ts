@@ -35,6 +35,8 @@ export interface Answer<T> {
 /** The read routes as they are served, over a live generation whose rows tests write themselves. */
 export interface ReadFixture {
   readonly pool: Pool;
+  /** Plans by key; what the routes look up by key goes through it. */
+  readonly lookups: Pool;
   readonly clock: TestClock;
   readonly generation: Generation;
   /** Writes runs that were not there: rows, counts and positions, and the checkpoint at the last run's position. */
@@ -54,7 +56,7 @@ export interface ReadFixture {
 
 export async function createReadFixture(options: SnapshotReaderOptions = {}): Promise<ReadFixture> {
   const database = await createTestDatabase();
-  const { pool } = database;
+  const { pool, lookups } = database;
   const policyVersion = await savePolicy(pool, TEST_POLICY, 'test', null);
   const clock = testClock();
   const addGeneration = async (state: GenerationState) => {
@@ -73,10 +75,11 @@ export async function createReadFixture(options: SnapshotReaderOptions = {}): Pr
     }
   };
   let generation = await addGeneration('live');
-  const app = await createReadApp(new SnapshotReader(kyselyOn(pool), options), clock);
+  const app = await createReadApp(new SnapshotReader(kyselyOn(pool), { lookups, ...options }), clock);
 
   return {
     pool,
+    lookups,
     clock,
     get generation() {
       return generation;

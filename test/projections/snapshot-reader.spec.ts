@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { Kysely } from 'kysely';
+import type { QueryConfig } from 'pg';
 import { EVERYTHING } from '../../src/auth/principal';
 import type { Scope } from '../../src/auth/principal';
 import { inScope } from '../../src/auth/scope-sql';
@@ -200,6 +201,37 @@ describe('waiting for a position', () => {
     expect((await answer).meta.position).toBe('5.2');
   });
 
+  test('does not look while it is known that the projector is behind', async () => {
+    await fixture.show([run('a', '5.1')]);
+    let heard = at(5, 1);
+    let wake = (): void => undefined;
+    const wakeUp = {
+      mark: () => 0,
+      wait: () => new Promise<void>((resolve) => (wake = resolve)),
+      reached: () => heard,
+    };
+    const woken = new SnapshotReader(kyselyOn(fixture.pool), { wakeUp, maxWaitMs: 5_000 });
+    await read({}, woken); // it knows the live generation now
+    const connect = jest.spyOn(fixture.pool, 'connect');
+    const answer = read({ minPosition: at(5, 3) }, woken);
+    await fixture.show([run('b', '5.3')]);
+    const looks = connect.mock.calls.length;
+    for (const position of [at(5, 2), at(5, 3)]) {
+      heard = position;
+      wake();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    expect((await answer).meta.position).toBe('5.3');
+    expect(connect.mock.calls.length - looks).toBe(1);
+  });
+
+  test('looks all the same when it has heard nothing for a while: what is told can be lost', async () => {
+    await fixture.show([run('a', '5.1')]);
+    const wakeUp = { mark: () => 0, wait: () => Promise.resolve(), reached: () => at(1) };
+    const deaf = new SnapshotReader(kyselyOn(fixture.pool), { wakeUp, maxWaitMs: 5_000, pollMs: 20 });
+    expect((await read({ minPosition: at(5, 1) }, deaf)).meta.position).toBe('5.1');
+  });
+
   test('ends in time, and says where the read side is', async () => {
     await fixture.show([run('a', '5.1')]);
     expect(await ask({ minPosition: at(6) })).toMatchObject({ kind: 'behind', meta: { position: '5.1' } });
@@ -211,6 +243,18 @@ describe('waiting for a position', () => {
     away.abort(new Error('gone'));
     await expect(answer).rejects.toThrow('gone');
   });
+});
+
+test('a look-up is sent under a name of its own where plans are kept, and answers the same', async () => {
+  await fixture.show([run('a', '5.1')]);
+  const { lookups } = fixture;
+  const kept = new SnapshotReader(kyselyOn(fixture.pool), { lookups });
+  const sent = jest.spyOn(lookups, 'query');
+  const answers = [await read({ lookup: true }, kept), await read({ lookup: true }, kept), await read()];
+  expect(answers[0]).toEqual(answers[2]);
+  expect(answers[1]).toEqual(answers[2]);
+  const names = sent.mock.calls.map(([query]) => (query as unknown as QueryConfig).name);
+  expect(names).toEqual(['opstruth look-up 1', 'opstruth look-up 1']);
 });
 
 test('an error of a query is not mistaken for a switch', async () => {

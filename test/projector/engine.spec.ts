@@ -1,9 +1,11 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { EventStore } from '../../src/event-store/event-store';
 import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';
 import { catchUp } from '../../src/projector/generation-projector';
 import { FencedError, ParkedLimitError } from '../../src/projector/run-folding';
 import { generationById } from '../../src/projector/generations';
+import { followProjections } from '../../src/projector/projection-news';
 import { discardParked, listParked, retryParked } from '../../src/projector/parked-streams';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
@@ -71,6 +73,23 @@ describe('the projector engine', () => {
     expect(await dumpGeneration(fixture.pool, small.schema)).toEqual(expected);
     expect(await dumpGeneration(fixture.pool, resumed.schema)).toEqual(expected);
   }, 90_000);
+
+  test('tells whoever listens how far each generation has come', async () => {
+    const lost: Error[] = [];
+    const news = followProjections({ pool: fixture.pool, onError: (error) => lost.push(error) });
+    try {
+      await news.wait(new AbortController().signal); // it listens, having nothing to say yet
+      expect(news.reached(fixture.generation.id)).toBeNull();
+      await fixture.write([queue('a'), queue('b')]);
+      await fixture.catchUp(fixture.generation, { batchSize: 1 });
+      const { checkpoint } = (await generationById(fixture.pool, fixture.generation.id))!;
+      while (!isDeepStrictEqual(news.reached(fixture.generation.id), checkpoint))
+        await news.wait(new AbortController().signal, 5);
+      expect(lost).toEqual([]);
+    } finally {
+      await news.close();
+    }
+  });
 
   test('counters equal a recount of the rows, and cells that reach zero are gone', async () => {
     await fixture.write(simulateWorkload(WORKLOAD));

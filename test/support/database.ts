@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DatabaseError } from 'pg';
 import type { Pool } from 'pg';
-import { openPool } from '../../src/db/database';
+import { BY_KEY, openPool } from '../../src/db/database';
+import type { PoolOptions } from '../../src/db/database';
 import { addSeconds, canonicalInstant } from '../../src/events/instant';
 import type { Clock, Instant } from '../../src/events/instant';
 import { onDatabase, urlOfDatabase } from './server';
@@ -10,8 +11,10 @@ import type { TestServer } from './server';
 
 export interface TestDatabase {
   readonly pool: Pool;
+  /** Plans by key, as the service's look-ups do. */
+  readonly lookups: Pool;
   readonly url: string;
-  /** Closes the pool and drops the database, whoever is still connected. */
+  /** Closes the pools and drops the database, whoever is still connected. */
   close(): Promise<void>;
 }
 
@@ -24,23 +27,25 @@ export async function createTestDatabase(options: { max?: number } = {}): Promis
   await cloneDatabase(adminUrl, template, name);
   const url = urlOfDatabase(adminUrl, name);
   let closing = false;
-  const pool = openPool(url, {
+  const settings: PoolOptions = {
     max: options.max ?? 10,
     applicationName: 'opstruth-test',
     onError: (error) => {
       // Dropping the database cuts connections that a test left open; any other loss is news.
       if (!closing) console.error(`test database connection lost: ${error.message}`);
     },
-  });
+  };
+  const pool = openPool(url, settings);
+  const lookups = openPool(url, { ...settings, plans: BY_KEY });
   const close = async () => {
     closing = true;
-    await pool.end();
+    await Promise.all([pool.end(), lookups.end()]);
     await onDatabase(adminUrl, (client) =>
       client.query(`drop database if exists ${client.escapeIdentifier(name)} with (force)`),
     );
   };
   let closed: Promise<void> | undefined;
-  return { pool, url, close: () => (closed ??= close()) };
+  return { pool, lookups, url, close: () => (closed ??= close()) };
 }
 
 async function cloneDatabase(adminUrl: string, template: string, name: string): Promise<void> {
