@@ -2,34 +2,34 @@ import { rowVerdictAt } from '../../src/classifier/classified-run';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { StoredRun } from '../../src/classifier/run-row';
 import { compactJson, restored } from '../../src/classifier/compact-json';
-import type { Compact } from '../../src/classifier/compact-json';
+import type { Compact, Usual } from '../../src/classifier/compact-json';
 import { timelineDocument, timelineOf } from '../../src/classifier/facts-document';
 import type { TimelineDocument } from '../../src/classifier/facts-document';
 import type { RunFacts } from '../../src/domain/run-facts';
 import { addSeconds } from '../../src/events/instant';
 
 /** What a run's own page tells beyond its row in a list. Kept beside that row, and only once per run. */
-export interface Detail extends Pick<
+interface StoredDetail extends Pick<
   RunFacts,
   | 'reason'
   | 'context'
   | 'failureSummary'
-  | 'timeline'
   | 'timelineOmitted'
   | 'progressMovedAt'
   | 'heartbeatsSinceProgress'
   | 'successorRunIds'
 > {
+  readonly timeline: readonly TimelineDocument[];
   readonly policyVersion: number;
   readonly position: string;
 }
 
-function detailOf({ facts, timeline, position }: ClassifiedRun): Detail {
+function storedDetail({ facts, timeline, position }: ClassifiedRun): StoredDetail {
   return {
     reason: facts.reason,
     context: facts.context,
     failureSummary: facts.failureSummary,
-    timeline: facts.timeline,
+    timeline: timelineDocument(facts.timeline),
     timelineOmitted: facts.timelineOmitted,
     progressMovedAt: facts.progressMovedAt,
     heartbeatsSinceProgress: facts.heartbeatsSinceProgress,
@@ -43,38 +43,30 @@ const USUAL_DETAIL = {
   reason: null,
   context: {},
   failureSummary: [],
+  timeline: undefined,
   timelineOmitted: 0,
   progressMovedAt: null,
   heartbeatsSinceProgress: 0,
   successorRunIds: [],
-} as const satisfies Partial<Detail>;
+  policyVersion: undefined,
+  position: undefined,
+} as const satisfies Usual<StoredDetail>;
 
 /** A detail as its row's JSON has it. */
-export type DetailDocument = Compact<Omit<Detail, 'timeline'>, typeof USUAL_DETAIL> & {
-  readonly timeline: readonly TimelineDocument[];
-};
+export type DetailDocument = Compact<StoredDetail, typeof USUAL_DETAIL>;
 
 export function detailJson(run: ClassifiedRun): string {
-  const detail = detailOf(run);
-  return compactJson({ ...detail, timeline: timelineDocument(detail.timeline) }, USUAL_DETAIL);
-}
-
-function restoredDetail({ timeline, ...rest }: DetailDocument): Detail {
-  return {
-    ...restored<Omit<Detail, 'timeline'>, typeof USUAL_DETAIL>(rest, USUAL_DETAIL),
-    timeline: timelineOf(timeline),
-  };
+  return compactJson(storedDetail(run), USUAL_DETAIL);
 }
 
 /** The classified run that row and detail were made of: what the presenter and the decider ask for. */
 export function classifiedOf(run: StoredRun, document: DetailDocument): ClassifiedRun {
   const { problemClass, freshness, staleAt } = run;
-  const { policyVersion, position, ...rest } = restoredDetail(document);
+  const detail = restored<StoredDetail, typeof USUAL_DETAIL>(document, USUAL_DETAIL);
   return {
-    position,
+    position: detail.position,
     incomplete: run.incomplete,
     facts: {
-      ...rest,
       runId: run.runId,
       workspaceId: run.workspaceId,
       tenantId: run.tenantId,
@@ -87,12 +79,20 @@ export function classifiedOf(run: StoredRun, document: DetailDocument): Classifi
       startedAt: run.startedAt,
       lastHeartbeatAt: run.lastHeartbeatAt,
       completedAt: run.completedAt,
+      progressMovedAt: detail.progressMovedAt,
+      heartbeatsSinceProgress: detail.heartbeatsSinceProgress,
       summaryCounts: run.summaryCounts,
+      failureSummary: detail.failureSummary,
+      context: detail.context,
       reasonCode: run.reasonCode,
+      reason: detail.reason,
       evidence: run.evidence,
       lateReport: run.lateReport,
       resolution: run.resolution,
       predecessorRunId: run.predecessorRunId,
+      successorRunIds: detail.successorRunIds,
+      timeline: timelineOf(detail.timeline),
+      timelineOmitted: detail.timelineOmitted,
       version: run.version,
     },
     timeline: {
@@ -103,7 +103,7 @@ export function classifiedOf(run: StoredRun, document: DetailDocument): Classifi
       thresholdSeconds: run.thresholdSeconds,
       reconcileDueAt: run.reconcileDueAt,
       retryable: run.retryable,
-      policyVersion,
+      policyVersion: detail.policyVersion,
     },
   };
 }

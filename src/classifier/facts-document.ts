@@ -1,11 +1,17 @@
-import { compactJson } from './compact-json';
-import type { Compact } from './compact-json';
+import { compactJson, restored } from './compact-json';
+import type { Compact, Usual } from './compact-json';
 import type { RunFacts, TimelineEntry } from '../domain/run-facts';
 
 const USUAL_FACTS = {
+  runId: undefined,
+  workspaceId: undefined,
   tenantId: null,
+  type: undefined,
   initiator: null,
   origin: null,
+  status: undefined,
+  outcome: undefined,
+  queuedAt: undefined,
   startedAt: null,
   lastHeartbeatAt: null,
   completedAt: null,
@@ -21,55 +27,29 @@ const USUAL_FACTS = {
   resolution: 'open',
   predecessorRunId: null,
   successorRunIds: [],
+  timeline: undefined,
   timelineOmitted: 0,
-} as const satisfies Partial<RunFacts>;
+  version: undefined,
+} as const satisfies Usual<StoredFacts>;
 
 /** A timeline entry without what goes without saying: no note, one event, at one instant. */
 export type TimelineDocument = Pick<TimelineEntry, 'event' | 'at' | 'actor' | 'plane'> &
   Partial<Pick<TimelineEntry, 'note' | 'count' | 'lastAt'>>;
 
+type StoredFacts = Omit<RunFacts, 'timeline'> & { readonly timeline: readonly TimelineDocument[] };
+
 /** A run's facts as tables keep them, parsed from JSON. */
-export type FactsDocument = Compact<Omit<RunFacts, 'timeline'>, typeof USUAL_FACTS> & {
-  readonly timeline: readonly TimelineDocument[];
-};
+export type FactsDocument = Compact<StoredFacts, typeof USUAL_FACTS>;
 
 /** The JSON of a run's facts. Members keep the order of the facts. */
 export function factsJson(facts: RunFacts): string {
-  return compactJson({ ...facts, timeline: timelineDocument(facts.timeline) }, USUAL_FACTS);
+  return compactJson<StoredFacts>({ ...facts, timeline: timelineDocument(facts.timeline) }, USUAL_FACTS);
 }
 
 /** Members in the order in which `evolve` makes them, so that facts give the same JSON wherever they come from. */
 export function factsOf(document: FactsDocument): RunFacts {
-  const facts = { ...USUAL_FACTS, ...document };
-  return {
-    runId: facts.runId,
-    workspaceId: facts.workspaceId,
-    tenantId: facts.tenantId,
-    type: facts.type,
-    initiator: facts.initiator,
-    origin: facts.origin,
-    status: facts.status,
-    outcome: facts.outcome,
-    queuedAt: facts.queuedAt,
-    startedAt: facts.startedAt,
-    lastHeartbeatAt: facts.lastHeartbeatAt,
-    completedAt: facts.completedAt,
-    progressMovedAt: facts.progressMovedAt,
-    heartbeatsSinceProgress: facts.heartbeatsSinceProgress,
-    summaryCounts: facts.summaryCounts,
-    failureSummary: facts.failureSummary,
-    context: facts.context,
-    reasonCode: facts.reasonCode,
-    reason: facts.reason,
-    evidence: facts.evidence,
-    lateReport: facts.lateReport,
-    resolution: facts.resolution,
-    predecessorRunId: facts.predecessorRunId,
-    successorRunIds: facts.successorRunIds,
-    timeline: timelineOf(facts.timeline),
-    timelineOmitted: facts.timelineOmitted,
-    version: facts.version,
-  };
+  const stored = restored<StoredFacts, typeof USUAL_FACTS>(document, USUAL_FACTS);
+  return { ...stored, timeline: timelineOf(stored.timeline) };
 }
 
 export function timelineDocument(timeline: readonly TimelineEntry[]): TimelineDocument[] {
@@ -85,5 +65,13 @@ export function timelineDocument(timeline: readonly TimelineEntry[]): TimelineDo
 }
 
 export function timelineOf(timeline: readonly TimelineDocument[]): TimelineEntry[] {
-  return timeline.map((entry) => ({ note: null, count: 1, lastAt: entry.at, ...entry }));
+  return timeline.map(({ event, at, actor, plane, note = null, count = 1, lastAt = at }) => ({
+    event,
+    at,
+    actor,
+    plane,
+    note,
+    count,
+    lastAt,
+  }));
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { compactJson, restored } from './compact-json';
-import type { Compact } from './compact-json';
+import type { Compact, Usual } from './compact-json';
 import { FRESHNESSES, PROBLEM_CLASSES } from '../domain/classification';
 import type { Verdict } from '../domain/classification';
 import type { Instant } from '../events/instant';
@@ -41,7 +41,6 @@ const MESSAGE_LENGTH = 200;
 export function storedRun(run: ClassifiedRun): StoredRun {
   const { facts, timeline } = run;
   const { problemClass, freshness, staleAt } = rowTimeline(run);
-  const stalled = stalledSince(facts, timeline);
   return {
     runId: facts.runId,
     workspaceId: facts.workspaceId,
@@ -54,7 +53,7 @@ export function storedRun(run: ClassifiedRun): StoredRun {
     staleAt,
     staleKind: timeline.staleKind,
     thresholdSeconds: timeline.thresholdSeconds,
-    ...(stalled !== null && { stalledSince: stalled }),
+    stalledSince: stalledSince(facts, timeline) ?? undefined,
     reconcileDueAt: timeline.reconcileDueAt,
     retryable: timeline.retryable,
     resolution: facts.resolution,
@@ -88,14 +87,22 @@ function excerpt(message: string | undefined): string | null {
 
 /** What most runs in a list have; their documents leave it out. */
 const USUAL_RUN = {
+  runId: undefined,
+  workspaceId: undefined,
   tenantId: null,
+  type: undefined,
+  status: undefined,
+  outcome: undefined,
   problemClass: 'none',
+  freshness: undefined,
   staleAt: null,
   staleKind: null,
   thresholdSeconds: null,
+  stalledSince: undefined,
   reconcileDueAt: null,
   retryable: true,
   resolution: 'open',
+  queuedAt: undefined,
   startedAt: null,
   lastHeartbeatAt: null,
   completedAt: null,
@@ -111,8 +118,9 @@ const USUAL_RUN = {
   lateReport: null,
   predecessorRunId: null,
   successorRunId: null,
+  version: undefined,
   incomplete: false,
-} as const satisfies Partial<StoredRun>;
+} as const satisfies Usual<StoredRun>;
 
 /** A stored run as its row's JSON has it. */
 export type RunDocument = Compact<StoredRun, typeof USUAL_RUN>;

@@ -15,7 +15,7 @@ export interface Subject extends Verdict {
   readonly staleAt: Instant | null;
   readonly thresholdSeconds: number | null;
   /** Where the deadline is one of standing still and not of silence: since when. Absent otherwise. */
-  readonly stalledSince?: Instant;
+  readonly stalledSince?: Instant | undefined;
   readonly staleKind: StaleKind | null;
   readonly reconcileDueAt: Instant | null;
   readonly retryable: boolean;

@@ -10,5 +10,8 @@ export const upcasters: Readonly<Record<string, readonly Upcaster[]>> = {
 };
 
 function withDefaults(defaults: Record<string, unknown>): Upcaster {
-  return (data) => (typeof data === 'object' && data !== null ? { ...defaults, ...data } : data);
+  return (data) => {
+    if (typeof data !== 'object' || data === null) return data;
+    return Object.keys(defaults).every((name) => name in data) ? data : { ...defaults, ...data };
+  };
 }

@@ -114,6 +114,7 @@ export function parkedUpsert(schema: string, letters: readonly ParkedLetter[]): 
 /** Row of `run_facts`: what the engine itself remembers of a run. */
 export function factsRow(run: ClassifiedRun): Row {
   const { facts, timeline } = run;
+  const { problem_class, stale_at } = classColumns(run);
   return {
     run_id: facts.runId,
     workspace_id: facts.workspaceId,
@@ -123,7 +124,8 @@ export function factsRow(run: ClassifiedRun): Row {
     incomplete: run.incomplete,
     active: facts.status !== 'completed',
     reconcile_due_at: timeline.reconcileDueAt,
-    ...classColumns(run),
+    problem_class,
+    stale_at,
   };
 }
 
@@ -228,6 +230,11 @@ function removal(
   };
 }
 
+function isSameRow(a: Row, b: Row): boolean {
+  for (const name in a) if (a[name] !== b[name]) return false;
+  return true;
+}
+
 interface MovedCell {
   readonly row: Row;
   readonly n: number;
@@ -243,8 +250,12 @@ function movedCells(table: CountedTable, index: number, runs: readonly RunChange
     else deltas.set(key, { row, n });
   };
   for (const { before, content } of runs) {
-    for (const row of cellsOf(content, index, table)) add(row, 1);
-    if (before) for (const row of table.cells(before)) add(row, -1);
+    const cells = cellsOf(content, index, table);
+    const left = before ? table.cells(before) : [];
+    // Most events leave a run where it is counted.
+    if (cells.length === left.length && cells.every((row, nth) => isSameRow(row, left[nth]!))) continue;
+    for (const row of cells) add(row, 1);
+    for (const row of left) add(row, -1);
   }
   return [...deltas.values()].filter(({ n }) => n !== 0);
 }
@@ -252,13 +263,17 @@ function movedCells(table: CountedTable, index: number, runs: readonly RunChange
 function countMoved(schema: string, table: CountedTable, moved: readonly MovedCell[]): Statement {
   const names = Object.keys(table.columns);
   const columns = { ...table.columns, n: { type: 'int' } satisfies Column };
-  const rows = moved.map(({ row, n }) => ({ ...row, n }));
+  const { values, kinds } = new ColumnArrays().of(
+    table.columns,
+    moved.map(({ row }) => row),
+  );
   return {
     name: `${schema}.${table.name} count`,
     text: `insert into ${schema}.${table.name} as t (${[...names, 'n'].join(', ')})
            select * from ${unnestSql(columns)}
            on conflict (${names.join(', ')}) do update set n = t.n + excluded.n`,
-    ...new ColumnArrays().of(columns, rows),
+    values: [...values, arrayLiteral(moved.map(({ n }) => n))],
+    kinds: [...kinds, 'n int'],
   };
 }
 
