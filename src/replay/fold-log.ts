@@ -26,8 +26,8 @@ export interface FoldLogOptions extends FoldingOptions {
   readonly eventsPerPage?: number;
   /** (Default: 5000) */
   readonly runsPerWrite?: number;
-  /** Told after each transaction. */
-  readonly onStep?: () => void;
+  /** Told after each transaction, and waited for. */
+  readonly onStep?: () => void | Promise<void>;
 }
 
 /** Folds the log into a generation's run facts, and nothing else: from its checkpoint to its end, or until `signal` aborts. */

@@ -23,8 +23,8 @@ const RUNS_PER_PAGE = 1_000;
 export interface LoadRunsOptions extends FoldingOptions {
   /** (Default: 1000) */
   readonly runsPerPage?: number;
-  /** Told after each transaction. */
-  readonly onStep?: () => void;
+  /** Told after each transaction, and waited for. */
+  readonly onStep?: () => void | Promise<void>;
 }
 
 /** Somebody ended the replay while it was at work. */

@@ -16,7 +16,7 @@ const STATISTICS_TARGET = 30;
 export interface MakeIndexesOptions {
   readonly pool: Pool;
   readonly surfaces: readonly Surface[];
-  readonly onStep?: () => void;
+  readonly onStep?: () => void | Promise<void>;
 }
 
 /**
@@ -41,7 +41,7 @@ export async function makeIndexes(
         for (let table = work.shift(); table && !signal.aborted; table = work.shift()) {
           for (const statement of table.indexes) {
             await makeIndex(client, schema, table.name, statement);
-            onStep?.();
+            await onStep?.();
           }
           await client.query(`vacuum (analyze) ${schema}.${table.name}`);
         }

@@ -9,6 +9,7 @@ import { createProjectorHealth, runProjectorRole } from '../../src/projector/pro
 import { savePolicy } from '../../src/projector/policies';
 import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/generation-build';
+import { ReplayEndedError } from '../../src/replay/load-runs';
 import { diffGenerations } from '../../src/replay/generation-diff';
 import type { OperatorContext } from '../../src/replay/operator-context';
 import { planReplay } from '../../src/replay/replay-plan';
@@ -126,6 +127,36 @@ describe('replays', () => {
     await abortReplay(context, resumed.id, OPERATOR);
     const whole = await build(await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR));
     expect(await dumpGeneration(fixture.pool, whole.schema)).toEqual(rows);
+  });
+
+  test('a builder that was paused while another loaded the tables writes nothing more when it goes on', async () => {
+    const generation = await startReplay(context, { full: false }, OPERATOR);
+    const judge = await judgeFor(fixture.pool, generation);
+    let goOn = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (goOn = resolve));
+    let waits = false;
+    // The next page waits for what follows this one's transaction: as a process that gets no processor does.
+    const afterPage = () => {
+      waits = true;
+      return gate;
+    };
+    const paused = buildGeneration(
+      generation.id,
+      { ...fixture.options, judge, runsPerPage: 20, onStep: afterPage },
+      new AbortController().signal,
+    );
+    const outcome = paused.then(
+      () => 'went on',
+      (error: unknown) => error,
+    );
+    await eventually(() => Promise.resolve(waits));
+    const built = await build(generation);
+    goOn();
+    expect(await outcome).toBeInstanceOf(ReplayEndedError);
+    expect(built.state).toBe('ready');
+    expect(await dumpGeneration(fixture.pool, generation.schema)).toEqual(
+      await dumpGeneration(fixture.pool, fixture.generation.schema),
+    );
   });
 
   test('a cutover that changes too much or loses follow-ups is refused with its objections, and forced only with a reason', async () => {
