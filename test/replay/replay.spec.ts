@@ -129,31 +129,36 @@ describe('replays', () => {
     expect(await dumpGeneration(fixture.pool, whole.schema)).toEqual(rows);
   });
 
-  test('a builder that was paused while another loaded the tables writes nothing more when it goes on', async () => {
+  test('a builder that was paused while another loads the tables writes nothing more when it goes on', async () => {
     const generation = await startReplay(context, { full: false }, OPERATOR);
     const judge = await judgeFor(fixture.pool, generation);
-    let goOn = (): void => undefined;
-    const gate = new Promise<void>((resolve) => (goOn = resolve));
-    let waits = false;
-    // The next page waits for what follows this one's transaction: as a process that gets no processor does.
-    const afterPage = () => {
-      waits = true;
-      return gate;
+    /** Waits after its first page for as long as nobody lets it go on: as a process that gets no processor does. */
+    const pausedBuilder = async () => {
+      let goOn = (): void => undefined;
+      const gate = new Promise<void>((resolve) => (goOn = resolve));
+      let waits = false;
+      const onStep = () => {
+        waits = true;
+        return gate;
+      };
+      const signal = new AbortController().signal;
+      const outcome = buildGeneration(
+        generation.id,
+        { ...fixture.options, judge, runsPerPage: 20, onStep },
+        signal,
+      ).then(
+        () => 'ready',
+        (error: unknown) => error,
+      );
+      await eventually(() => Promise.resolve(waits));
+      return { goOn, outcome };
     };
-    const paused = buildGeneration(
-      generation.id,
-      { ...fixture.options, judge, runsPerPage: 20, onStep: afterPage },
-      new AbortController().signal,
-    );
-    const outcome = paused.then(
-      () => 'went on',
-      (error: unknown) => error,
-    );
-    await eventually(() => Promise.resolve(waits));
-    const built = await build(generation);
-    goOn();
-    expect(await outcome).toBeInstanceOf(ReplayEndedError);
-    expect(built.state).toBe('ready');
+    const first = await pausedBuilder();
+    const second = await pausedBuilder();
+    first.goOn();
+    expect(await first.outcome).toBeInstanceOf(ReplayEndedError);
+    second.goOn();
+    expect(await second.outcome).toBe('ready');
     expect(await dumpGeneration(fixture.pool, generation.schema)).toEqual(
       await dumpGeneration(fixture.pool, fixture.generation.schema),
     );
