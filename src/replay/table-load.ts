@@ -49,6 +49,7 @@ export class TableLoad {
       } catch (error) {
         unshown.push({ run, cause: String(error).slice(0, 1000) });
       }
+    const textOf = rememberTexts();
     const texts = this.tables.flatMap((table, index) => {
       if (table.kind === 'counted') {
         for (const content of contents)
@@ -56,7 +57,7 @@ export class TableLoad {
         return [];
       }
       const rows = contents.map((content) => rowOf(content, index, table)).filter((row) => row !== null);
-      return [{ name: table.name, columns: table.columns, text: copyText(table.columns, rows) }];
+      return [{ name: table.name, columns: table.columns, text: textOf(table.columns, rows) }];
     });
     return { texts, shown, unshown };
   }
@@ -70,6 +71,24 @@ export class TableLoad {
       return [{ name: table.name, columns, text: copyText(columns, rows) }];
     });
   }
+}
+
+/** `copyText`, which makes the text of several tables once where they show the very same rows. */
+function rememberTexts(): typeof copyText {
+  const made: { readonly columns: string; readonly rows: readonly Row[]; readonly text: string }[] = [];
+  return (columns, rows) => {
+    const names = Object.keys(columns).join();
+    const same = made.find(
+      (one) =>
+        one.columns === names &&
+        one.rows.length === rows.length &&
+        one.rows.every((row, index) => row === rows[index]),
+    );
+    if (same) return same.text;
+    const text = copyText(columns, rows);
+    made.push({ columns: names, rows, text });
+    return text;
+  };
 }
 
 export async function sendTexts(
