@@ -1,4 +1,5 @@
 import type { BenchContext, Benchmark, Sizes } from './bench-context';
+import { cutoverBenchmark } from './cutover.bench';
 import { eventStoresBenchmark } from './event-stores.bench';
 import { importBenchmark } from './import.bench';
 import { lagBenchmark } from './lag.bench';
@@ -14,6 +15,7 @@ export const benchmarks: readonly Benchmark[] = [
   rebuildBenchmark,
   memoryBenchmark,
   lagBenchmark,
+  cutoverBenchmark,
   queriesBenchmark,
 ];
 

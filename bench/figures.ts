@@ -3,7 +3,7 @@ export interface Figure {
   /** Stable: scripts compare figures of different runs by it. */
   readonly name: string;
   readonly value: number;
-  readonly unit: 'events/s' | 'commands/s' | 'runs/s' | 'ms' | 'MB' | 'runs';
+  readonly unit: 'events/s' | 'commands/s' | 'queries/s' | 'runs/s' | 'ms' | 'MB' | 'runs';
   readonly aim: number | null;
   /** What this machine could do at best at that job, measured in the same run. */
   readonly limit: number | null;
@@ -12,7 +12,7 @@ export interface Figure {
 export type Unit = Figure['unit'];
 
 /** Units of which more is better; of the others less is. */
-const RATES: ReadonlySet<Unit> = new Set(['events/s', 'commands/s', 'runs/s']);
+const RATES: ReadonlySet<Unit> = new Set(['events/s', 'commands/s', 'queries/s', 'runs/s']);
 
 export function figure(
   name: string,

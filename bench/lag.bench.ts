@@ -1,15 +1,14 @@
 import { Client } from 'pg';
-import type { BenchContext, Benchmark } from './bench-context';
-import { BENCH_SECRET, benchToken, createHttpClient } from './http-client';
-import type { HttpClient } from './http-client';
+import type { Benchmark } from './bench-context';
 import { figure, percentile } from './figures';
-import { httpCommands } from './http-commands';
-import type { HttpCommand } from './http-commands';
-import { inParallel } from './in-parallel';
+import { BENCH_SECRET, benchToken, createHttpClient } from './http-client';
+import { pacedCommands } from './paced-commands';
 
 const AIM_P99_MS = 100;
 const SOCKETS = 64;
 const COMMITS = 500;
+/** Until its code is compiled the server is slower than the load, and a backlog grows that has to go first. */
+const WARM_UP_SECONDS = 15;
 
 export const lagBenchmark: Benchmark = {
   name: 'lag',
@@ -17,20 +16,25 @@ export const lagBenchmark: Benchmark = {
     'From the moment a command is due until its effect is read, at a steady rate and never waiting for answers (an open ' +
     'loop), over HTTP against the server with all its roles in a process of its own; the load comes from this process on ' +
     "the same processors. Every command is followed by GET /admin/operations/{runId} with minPosition of the command's " +
-    'answer, and what comes back must hold its version. Limit: two durable one-row commits, one after the other. ' +
+    'answer, and what comes back must hold its version. The first seconds warm up and do not count. Limit: two durable ' +
+    'one-row commits, one after the other. ' +
     'Figures: lag.p50, lag.p99, lag.answer.p50 and lag.answer.p99 (due until the answer to the command), lag.rate',
-  async run(context) {
-    const databaseUrl = await context.freshDatabase('bench_lag');
+  async run({ freshDatabase, launcher, record, say, sizes }) {
+    const databaseUrl = await freshDatabase('bench_lag');
     const limits = await twoCommits(databaseUrl);
-    const server = await context.launcher.serve({ DATABASE_URL: databaseUrl, AUTH_JWT_SECRET: BENCH_SECRET });
+    const server = await launcher.serve({ DATABASE_URL: databaseUrl, AUTH_JWT_SECRET: BENCH_SECRET });
     const client = createHttpClient(server.url, await benchToken('admin'), SOCKETS);
     try {
-      const { commandsPerSecond, lagSeconds } = context.sizes;
-      context.say(`${commandsPerSecond} commands/s for ${lagSeconds} s; the server runs ${server.place}`);
-      const { samples, rate } = await pacedLoad(context, client);
-      const answered = samples.map((sample) => sample.answeredMs);
-      const visible = samples.map((sample) => sample.visibleMs);
-      context.record(
+      const { commandsPerSecond, lagSeconds } = sizes;
+      const warmUp = Math.ceil(commandsPerSecond * Math.min(WARM_UP_SECONDS, lagSeconds / 2));
+      const total = warmUp + commandsPerSecond * lagSeconds;
+      say(`${commandsPerSecond} commands/s for ${lagSeconds} s; the server runs ${server.place}`);
+      const { samples, rate } = await pacedCommands(client, commandsPerSecond, (sent) => sent >= total);
+      const counted = samples.filter(({ nth }) => nth >= warmUp);
+      say(`${counted.length.toLocaleString('en')} commands measured, ${warmUp} before them for warming up`);
+      const answered = counted.map((sample) => sample.answeredMs);
+      const visible = counted.map((sample) => sample.visibleMs);
+      record(
         figure('lag.p50', percentile(visible, 50), 'ms', { limit: percentile(limits, 50) }),
         figure('lag.p99', percentile(visible, 99), 'ms', { aim: AIM_P99_MS, limit: percentile(limits, 99) }),
         figure('lag.answer.p50', percentile(answered, 50), 'ms'),
@@ -43,52 +47,6 @@ export const lagBenchmark: Benchmark = {
     }
   },
 };
-
-interface Sample {
-  /** From when the command was due. */
-  readonly answeredMs: number;
-  readonly visibleMs: number;
-}
-
-/** Sends the workload at its rate, for a while before it is counted: until the code is compiled, a backlog grows. */
-async function pacedLoad({ sizes, say }: BenchContext, client: HttpClient) {
-  const warmUp = Math.ceil(sizes.commandsPerSecond * Math.min(15, sizes.lagSeconds / 2));
-  const total = warmUp + sizes.commandsPerSecond * sizes.lagSeconds;
-  const intervalMs = 1000 / sizes.commandsPerSecond;
-  const samples: Sample[] = [];
-  const lastOf = new Map<string, Promise<unknown>>();
-  const commands = httpCommands();
-  let lastEnd = 0;
-  const begun = performance.now();
-  await inParallel(total, async (nth) => {
-    const dueAt = begun + nth * intervalMs;
-    const waitMs = dueAt - performance.now();
-    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    // Taken in the order of due times; a worker sends the next command of a run when the one before is answered.
-    const command = commands.next();
-    const answered = (lastOf.get(command.runId) ?? Promise.resolve()).then(() => send(client, command));
-    lastOf.set(command.runId, answered);
-    const { position, version } = await answered;
-    const answeredMs = performance.now() - dueAt;
-    await untilVisible(client, command.runId, position, version);
-    lastEnd = performance.now();
-    if (nth >= warmUp) samples.push({ answeredMs, visibleMs: lastEnd - dueAt });
-  });
-  const rate = total / ((lastEnd - begun) / 1000);
-  say(`${samples.length.toLocaleString('en')} commands measured, ${warmUp} before them for warming up`);
-  return { samples, rate };
-}
-
-async function send(client: HttpClient, { path, body }: HttpCommand) {
-  return JSON.parse(await client.post(path, body)) as { position: string; version: number };
-}
-
-async function untilVisible(client: HttpClient, runId: string, position: string, version: number) {
-  const answer = await client.get(`/admin/operations/${runId}?minPosition=${position}`);
-  const { data } = JSON.parse(answer) as { data: { version: number } };
-  if (data.version < version)
-    throw new Error(`run ${runId} was read at version ${data.version} after ${position}, not ${version}`);
-}
 
 /** Milliseconds of two commits of one row each: a command and its projection need no fewer. */
 async function twoCommits(databaseUrl: string): Promise<number[]> {

@@ -32,8 +32,18 @@ function command(): Command {
     .option('--rows <n>', 'rows of the imported trace', wholeNumber, DEFAULT_SIZES.importRows)
     .option('--events <n>', 'events of the projected log', wholeNumber, DEFAULT_SIZES.projectedEvents)
     .option('--stored <n>', 'events of `event-stores`', wholeNumber, DEFAULT_SIZES.storedEvents)
-    .option('--rate <n>', 'commands a second of `lag`', wholeNumber, DEFAULT_SIZES.commandsPerSecond)
-    .option('--seconds <n>', 'seconds of `lag`', wholeNumber, DEFAULT_SIZES.lagSeconds)
+    .option(
+      '--rate <n>',
+      'commands a second of `lag` and `cutover`',
+      wholeNumber,
+      DEFAULT_SIZES.commandsPerSecond,
+    )
+    .option(
+      '--seconds <n>',
+      'seconds of `lag`; half as many warm `cutover` up',
+      wholeNumber,
+      DEFAULT_SIZES.lagSeconds,
+    )
     .option('--runs <n>', 'runs under `queries` (repeatable; default: 50000 and 1000000)', addNumber, [])
     .option('--requests <n>', 'requests per query', wholeNumber, DEFAULT_SIZES.requests)
     .addHelpText('after', ['', ...benchmarks.map(({ name, about }) => `${name}: ${about}.\n`)].join('\n'));

@@ -85,11 +85,19 @@ describe('the benchmarks', () => {
     ]);
     expect(namesOf('memory')).toEqual(['memory.import', 'memory.projection']);
     expect(namesOf('lag')).toEqual(['lag.p50', 'lag.p99', 'lag.answer.p50', 'lag.answer.p99', 'lag.rate']);
+    expect(namesOf('cutover')).toEqual([
+      'cutover.lag.p50',
+      'cutover.lag.p99',
+      'cutover.query.p50',
+      'cutover.query.p99',
+      'cutover.queries',
+    ]);
     const aims = [...figures.values()].flat().filter(({ aim }) => aim !== null);
     const aimOf = (name: string) => aims.find((one) => one.name === name)?.aim;
     expect(aimOf('import.rate')).toBe(15_000);
     expect(aimOf('projection.rate')).toBe(8_000);
     expect(aimOf('lag.p99')).toBe(100);
+    expect(aimOf('cutover.lag.p99')).toBe(250);
     expect(aimOf('memory.import')).toBe(512);
     expect(aimOf('memory.projection')).toBe(512);
   });

@@ -1,0 +1,61 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { HttpClient } from './http-client';
+import { httpCommands } from './http-commands';
+import type { HttpCommand } from './http-commands';
+
+export interface Sample {
+  /** How many commands had been due before it. */
+  readonly nth: number;
+  /** From when the command was due. */
+  readonly answeredMs: number;
+  readonly visibleMs: number;
+}
+
+/**
+ * Sends the workload's commands at a steady rate until `isOver`, never waiting for answers (an open loop), and reads each
+ * one's effect as soon as it is answered. Throws the first failure.
+ */
+export async function pacedCommands(
+  client: HttpClient,
+  perSecond: number,
+  isOver: (sent: number) => boolean,
+): Promise<{ readonly samples: readonly Sample[]; readonly rate: number }> {
+  const samples: Sample[] = [];
+  const commands = httpCommands();
+  const lastOf = new Map<string, Promise<unknown>>();
+  const failures: unknown[] = [];
+  const sending: Promise<void>[] = [];
+  const begun = performance.now();
+  let sent = 0;
+  for (; failures.length === 0 && !isOver(sent); sent++) {
+    const dueAt = begun + (sent * 1000) / perSecond;
+    const waitMs = dueAt - performance.now();
+    if (waitMs > 0) await sleep(waitMs);
+    const command = commands.next();
+    // The next command of a run is sent when the one before is answered.
+    const answered = (lastOf.get(command.runId) ?? Promise.resolve()).then(() => send(client, command));
+    lastOf.set(command.runId, answered);
+    const nth = sent;
+    const work = async () => {
+      const { position, version } = await answered;
+      const answeredMs = performance.now() - dueAt;
+      await untilVisible(client, command.runId, position, version);
+      samples.push({ nth, answeredMs, visibleMs: performance.now() - dueAt });
+    };
+    sending.push(work().catch((error: unknown) => void failures.push(error)));
+  }
+  await Promise.all(sending);
+  if (failures.length > 0) throw failures[0];
+  return { samples, rate: sent / ((performance.now() - begun) / 1000) };
+}
+
+async function send(client: HttpClient, { path, body }: HttpCommand) {
+  return JSON.parse(await client.post(path, body)) as { position: string; version: number };
+}
+
+async function untilVisible(client: HttpClient, runId: string, position: string, version: number) {
+  const answer = await client.get(`/admin/operations/${runId}?minPosition=${position}`);
+  const { data } = JSON.parse(answer) as { data: { version: number } };
+  if (data.version < version)
+    throw new Error(`run ${runId} was read at version ${data.version} after ${position}, not ${version}`);
+}
