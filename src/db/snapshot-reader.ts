@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Pool, QueryResultRow } from 'pg';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
+import { isSchemaGone } from './schema-gone';
 import { findGeneration, findLiveGeneration } from './snapshot-generation';
 import type { ReadGeneration } from './snapshot-generation';
 import { StatementNames } from './statement-names';
@@ -187,14 +188,4 @@ function positionIn(schema: string, visible: Expression<SqlBool> | null): RawBui
   if (!visible) return sql<string>`g.checkpoint_commit || '.' || g.checkpoint_prepare`;
   return sql<string>`coalesce((select commit || '.' || prepare from ${sql.table(`${schema}.scope_positions`)}
     where ${visible} order by commit desc, prepare desc limit 1), '0.0')`;
-}
-
-/** A generation's schema is dropped when it is retired: before the statement arrives, or while it waits for a lock. */
-function isSchemaGone(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error)) return false;
-  return (
-    error.code === '42P01' ||
-    error.code === '3F000' ||
-    (error.code === 'XX000' && error.message.includes('could not open relation'))
-  );
 }

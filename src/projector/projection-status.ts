@@ -3,7 +3,8 @@ import type { EventStore } from '../event-store/event-store';
 import type { Clock } from '../events/instant';
 import { micros } from '../events/instant';
 import { formatPosition } from '../events/position';
-import { listGenerations } from './generations';
+import { isSchemaGone } from '../db/schema-gone';
+import { generationById, listGenerations } from './generations';
 import type { Generation, GenerationState } from './generations';
 import { loadParkedStreams } from './parked-streams';
 
@@ -57,29 +58,41 @@ export async function projectionStatus(
     auditResults(pool),
   ]);
   const lease = leases.rows[0];
+  const statuses = await Promise.all(
+    generations
+      .filter(hasTables)
+      .map((generation) => statusOf(pool, store, clock, generation, audits.get(generation.id) ?? null)),
+  );
   return {
     tail: formatPosition(tail),
     logIdentity,
-    generations: await Promise.all(
-      generations
-        .filter(({ state }) => state !== 'retired')
-        .map((generation) => statusOf(pool, store, clock, generation, audits.get(generation.id) ?? null)),
-    ),
+    generations: statuses.filter((status) => status !== null),
     lease: lease ? { holder: lease.holder, expiresAt: lease.expires_at.toISOString() } : null,
   };
 }
 
+/** Those of an ended generation are dropped. */
+function hasTables({ state }: Pick<Generation, 'state'>): boolean {
+  return state !== 'retired' && state !== 'failed';
+}
+
+/** Null when the generation has been ended meanwhile. */
 async function statusOf(
   pool: Pool,
   store: EventStore,
   clock: Clock,
   generation: Generation,
   audit: GenerationStatus['audit'],
-): Promise<GenerationStatus> {
+): Promise<GenerationStatus | null> {
   const [pending, parked] = await Promise.all([
     store.pending(generation.checkpoint, LAG_COUNT_LIMIT),
-    loadParkedStreams(pool, generation.schema),
+    loadParkedStreams(pool, generation.schema).catch(async (error: unknown) => {
+      const now = isSchemaGone(error) ? await generationById(pool, generation.id) : generation;
+      if (now && hasTables(now)) throw error;
+      return null;
+    }),
   ]);
+  if (!parked) return null;
   const waitingMicros = pending.oldestRecordedAt ? micros(clock.now()) - micros(pending.oldestRecordedAt) : 0;
   return {
     generation: generation.id,

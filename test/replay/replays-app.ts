@@ -125,7 +125,7 @@ export async function createReplaysApp() {
   ): Promise<Answer> => {
     const response = await app.inject({
       method,
-      url: `/system/projections/${path}`,
+      url: path === '' ? '/system/projections' : `/system/projections/${path}`,
       headers: await bearer(token),
       ...(body !== undefined && { payload: body }),
     });

@@ -134,6 +134,16 @@ test('a cutover is a preview until it is applied, is refused with its objections
   ]);
 });
 
+test('the status of the projections does not break for good when a replay is aborted', async () => {
+  const id = await app.start({ policyVersion: app.stricter });
+  await app.build(id);
+  const aborted = await app.post(`replays/${id}/abort`, { apply: true, reason: 'was a try' });
+  expect(aborted.statusCode).toBe(200);
+  const status = await app.get('');
+  expect(status.statusCode).toBe(200);
+  expect(status.answer.data!.generations).toMatchObject([{ generation: app.generation.id, state: 'live' }]);
+});
+
 test('a limit given with the request is the one that counts', async () => {
   const id = await app.start({ policyVersion: app.harmless });
   await app.build(id);

@@ -1,0 +1,9 @@
+/** A generation's schema is dropped when it is ended: before a statement arrives, or while it waits for a lock. */
+export function isSchemaGone(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error)) return false;
+  return (
+    error.code === '42P01' ||
+    error.code === '3F000' ||
+    (error.code === 'XX000' && error.message.includes('could not open relation'))
+  );
+}
