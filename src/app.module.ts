@@ -5,9 +5,10 @@ import { ProjectionsModule, surfaces } from '../projections';
 import { createVerifier } from './auth/verifier';
 import type { Verifier } from './auth/verifier';
 import { CommandsModule } from './commands/commands.module';
-import { COMMANDS_POOL, EVENT_STORE, JUDGE, NEW_ID } from './commands/tokens';
+import { COMMANDS_POOL, DISCARDED_IN, EVENT_STORE, JUDGE, NEW_ID } from './commands/tokens';
 import { HttpModule } from './http/http.module';
 import type { SnapshotReader } from './db/snapshot-reader';
+import { discardedIn } from './projector/parked-streams';
 import { OPERATOR_CONTEXT } from './replay/operator-context';
 import type { OperatorContext } from './replay/operator-context';
 import { PoliciesController } from './replay/policies.controller';
@@ -27,6 +28,7 @@ class RuntimeModule {
     const providers = [
       { provide: EVENT_STORE, useValue: store },
       { provide: JUDGE, useValue: judge },
+      { provide: DISCARDED_IN, useValue: (streamId: string) => discardedIn(pool, streamId) },
       { provide: NEW_ID, useValue: () => randomUUID() },
       { provide: COMMANDS_POOL, useValue: pool },
       { provide: OPERATOR_CONTEXT, useValue: operatorContext },

@@ -45,7 +45,14 @@ export function itemEnvelope(item: unknown, index: number, sender: Sender): Comm
     commandId == null
       ? { commandId: uuidOf('nth', sender.commandId, String(index)), mayBeRepeat: sender.mayBeRepeat }
       : {
-          commandId: uuidOf('named', sender.plane, sender.actor, runId ?? '', command, commandId),
+          commandId: uuidOf(
+            'named',
+            sender.plane,
+            sender.namesOf ?? sender.actor,
+            runId ?? '',
+            command,
+            commandId,
+          ),
           mayBeRepeat: true,
         };
   const own: Sender = { ...sender, ...named };

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { sanitiseFailures } from '../domain/failure-summary';
+import { maskSecrets, sanitiseFailures } from '../domain/failure-summary';
 import type { RunCommand } from '../domain/decider';
 import type { Instant } from '../events/instant';
 import { addSeconds, isLater } from '../events/instant';
@@ -32,13 +32,16 @@ export const occurredAt = instantSchema.nullish();
 export const summaryCounts = summaryCountsSchema.refine(isStorable, unstorable).nullish();
 export const reasonCode = id.max(100).nullish();
 
-/** Words of a person or a worker. Control characters other than line breaks and tabs go; nothing but blanks is nothing. */
+/**
+ * Words of a person or a worker. Control characters other than line breaks and tabs go, and what looks like a credential;
+ * nothing but blanks is nothing.
+ */
 export const text = z
   .string()
   .max(MAX_TEXT)
   .refine(isStorable, unstorable)
   // eslint-disable-next-line no-control-regex
-  .transform((words) => words.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '').trim() || null)
+  .transform((words) => maskSecrets(words.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '')).trim() || null)
   .nullish();
 
 /** Never refused for its length: what a worker has to say about its failure is worth keeping in part. */

@@ -8,7 +8,7 @@ import { CLOCK } from '../http/clock';
 import { Problem, isProblemCode, problemBody } from '../http/problem';
 import type { ProblemBody } from '../http/problem';
 import { answerOf } from './answer';
-import { RunContendedError } from './command-result';
+import { problemOf } from './command-problem';
 import type { CommandResult } from './command-result';
 import { IdempotencyKeys } from './idempotency';
 import type { StoredAnswer } from './idempotency';
@@ -111,8 +111,7 @@ async function attempt(work: (sender: Sender) => Promise<Settled>, sender: Sende
   try {
     return await work(sender);
   } catch (error) {
-    if (error instanceof RunContendedError) throw Problem.notReady(error.message, { cause: error });
-    throw error;
+    throw problemOf(error);
   }
 }
 

@@ -17,10 +17,11 @@ import { RetryRunHandler } from './retry-run.command';
 import { RunCommandExecutor } from './run-command-executor';
 import { StartRunHandler } from './start-run.command';
 import { SystemRunsController } from './system-runs.controller';
-import { EVENT_STORE, JUDGE } from './tokens';
+import type { DiscardedIn } from './run-loader';
+import { DISCARDED_IN, EVENT_STORE, JUDGE } from './tokens';
 
 /**
- * The write side over HTTP. Some global module must provide EVENT_STORE, JUDGE, NEW_ID, COMMANDS_POOL and CLOCK. One
+ * The write side over HTTP. Some global module must provide EVENT_STORE, JUDGE, DISCARDED_IN, NEW_ID, COMMANDS_POOL and CLOCK. One
  * executor serves every handler, so that writers of one process take turns instead of running into each other.
  */
 @Module({
@@ -29,8 +30,9 @@ import { EVENT_STORE, JUDGE } from './tokens';
   providers: [
     {
       provide: RunCommandExecutor,
-      inject: [EVENT_STORE, JUDGE],
-      useFactory: (store: EventStore, judge: () => Judge) => new RunCommandExecutor({ store, judge }),
+      inject: [EVENT_STORE, JUDGE, DISCARDED_IN],
+      useFactory: (store: EventStore, judge: () => Judge, discardedIn: DiscardedIn) =>
+        new RunCommandExecutor({ store, judge, discardedIn }),
     },
     IdempotencyKeys,
     CommandDesk,

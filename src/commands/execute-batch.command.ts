@@ -1,14 +1,14 @@
 import { Command, CommandHandler } from '@nestjs/cqrs';
 import type { ICommandHandler } from '@nestjs/cqrs';
 import { z } from 'zod';
-import { asProblem } from '../http/as-problem';
 import { describeInput } from '../http/json-schema';
 import { Problem, problemBody } from '../http/problem';
 import { answerOf } from './answer';
 import { itemEnvelope, itemSchema } from './batch-item';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
-import { isAccepted, RunContendedError } from './command-result';
+import { problemOf } from './command-problem';
+import { isAccepted } from './command-result';
 import type { CommandEnvelope, CommandResult, Failed } from './command-result';
 import { RunCommandExecutor } from './run-command-executor';
 import type { Sender } from './sender';
@@ -91,10 +91,6 @@ function itemAnswer(
   const answer = answerOf(result);
   if (answer instanceof Problem) return problemBody(answer, requestId);
   return { ...answer, status: command.kind === 'queue' ? 201 : 200, runStatus: answer.status };
-}
-
-function problemOf(error: Error): Problem {
-  return error instanceof RunContendedError ? Problem.notReady(error.message) : asProblem(error);
 }
 
 function attempt<T>(work: () => T): T | Problem {

@@ -2,7 +2,7 @@ import { canSee } from '../auth/principal';
 import { allowedActions } from '../domain/allowed-actions';
 import type { Judge } from '../domain/classification';
 import { decide } from '../domain/decider';
-import type { Rejection, RunCommandKind } from '../domain/decider';
+import type { Rejection, RunCommand, RunCommandKind } from '../domain/decider';
 import { evolve } from '../domain/run-facts';
 import type { RunFacts } from '../domain/run-facts';
 import { streamOf } from '../events/operation-run-events';
@@ -69,13 +69,19 @@ function planStep(
     if (first) return refuse((position) => ({ ...(first(position) as Accepted), repeat: true }));
   }
   const currentVersion = facts?.version ?? 0;
+  // A worker that was given up on has not seen the version at which it was: its report is evidence all the same.
+  const isLateReport = !!facts?.evidence && isReport(command);
   const mismatch = expectedVersion !== undefined && expectedVersion !== currentVersion;
-  if (mismatch && (facts || command.kind === 'queue'))
+  if (mismatch && !isLateReport && (facts || command.kind === 'queue'))
     return refuse(() => ({ kind: 'version_mismatch', runId, currentVersion }));
   const decision = decide(facts, command, judge);
   if (!decision.accepted) return refuse(() => rejected(facts, envelope, decision.rejection, judge));
   const { after, events } = foldOwn(facts, envelope, decision.events);
   return { facts: after, events, answer: (position) => accepted(after, decision.events, position) };
+}
+
+function isReport({ kind }: RunCommand): boolean {
+  return kind === 'start' || kind === 'progress' || kind === 'complete';
 }
 
 /** The events as they will stand in the stream, and the run with them. */
@@ -103,7 +109,9 @@ function firstAnswer(commandId: string, history: readonly RecordedRunEvent[]): A
   const own = history.filter(({ metadata }) => metadata.commandId === commandId);
   const last = own.at(-1)!;
   let facts: RunFacts | null = null;
-  for (const event of history.slice(0, last.revision + 1)) facts = evolve(facts, event);
+  for (const event of history.filter(({ revision }) => revision <= last.revision))
+    // A hole in the history is an event that was left out of it.
+    facts = evolve(facts && { ...facts, version: event.revision }, event);
   const then = facts!;
   return () => accepted(then, own, last.position);
 }

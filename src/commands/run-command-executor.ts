@@ -9,7 +9,7 @@ import type { CommandEnvelope, CommandResult, Failed } from './command-result';
 import { planRun } from './plan-run';
 import type { RunPlan } from './plan-run';
 import { RunLoader } from './run-loader';
-import type { Freshness, LoadedRun } from './run-loader';
+import type { DiscardedIn, Freshness, LoadedRun } from './run-loader';
 
 /** Writers in this process take turns, so every lost round is another process's gain; more than a few are rare. */
 const MAX_ROUNDS = 11;
@@ -32,6 +32,8 @@ export interface ExecutorOptions {
   /** The verdicts in force now: they follow the live generation's policy, which may change while we run. */
   readonly judge: () => Judge;
   readonly cacheBytes?: number;
+  /** (Default: nothing is discarded) */
+  readonly discardedIn?: DiscardedIn;
 }
 
 /** Takes commands to runs from wherever they come, decides them on the runs' own facts, and writes what follows. */
@@ -41,10 +43,15 @@ export class RunCommandExecutor {
   private readonly runs: RunLoader;
   private readonly turns = new Map<string, Promise<void>>();
 
-  constructor({ store, judge, cacheBytes = DEFAULT_CACHE_BYTES }: ExecutorOptions) {
+  constructor({
+    store,
+    judge,
+    cacheBytes = DEFAULT_CACHE_BYTES,
+    discardedIn = () => Promise.resolve(new Set()),
+  }: ExecutorOptions) {
     this.store = store;
     this.judge = judge;
-    this.runs = new RunLoader(store, cacheBytes);
+    this.runs = new RunLoader(store, cacheBytes, discardedIn);
   }
 
   /** Throws RunContendedError, UnreadableEventError or FoldError, and whatever the store throws. Nothing is written then. */

@@ -1,10 +1,10 @@
 import { LRUCache } from 'lru-cache';
-import { evolve } from '../domain/run-facts';
+import { evolve, FoldError } from '../domain/run-facts';
 import type { RunContext, RunFacts } from '../domain/run-facts';
 import type { EventStore } from '../event-store/event-store';
 import { streamOf } from '../events/operation-run-events';
 import type { RecordedRunEvent, StoredEvent } from '../events/operation-run-events';
-import { parseEvent } from '../events/parse-event';
+import { parseEvent, UnreadableEventError } from '../events/parse-event';
 import type { Position } from '../events/position';
 
 export interface KnownRun {
@@ -25,6 +25,9 @@ export interface LoadedRun {
 /** `cached`: the newest this process knows; `new`: presumed absent unless known; `fresh`: read on; `whole`: with history. */
 export type Freshness = 'cached' | 'new' | 'fresh' | 'whole';
 
+/** The revisions of a stream that operators have decided to leave out; the read side leaves out the same. */
+export type DiscardedIn = (streamId: string) => Promise<ReadonlySet<number>>;
+
 /** The facts of runs as the log has them, with those used of late kept in memory. */
 export class RunLoader {
   private readonly cache: LRUCache<string, KnownRun>;
@@ -32,6 +35,7 @@ export class RunLoader {
   constructor(
     private readonly store: Pick<EventStore, 'readStream' | 'readStreams'>,
     cacheBytes: number,
+    private readonly discardedIn: DiscardedIn,
   ) {
     this.cache = new LRUCache({
       maxSize: cacheBytes,
@@ -54,11 +58,11 @@ export class RunLoader {
       // The common case of one stale run: what came since is enough.
       const known = wanted.get(only) === 'whole' ? null : (this.cache.get(only) ?? null);
       const events = await this.store.readStream(streamOf(only), known?.facts.version ?? 0);
-      loaded.set(only, this.readOn(only, known, events));
+      loaded.set(only, await this.readOn(only, known, events));
     } else if (unread.length > 1) {
       const streams = await this.store.readStreams(unread.map(streamOf));
       for (const runId of unread)
-        loaded.set(runId, this.readOn(runId, null, streams.get(streamOf(runId)) ?? []));
+        loaded.set(runId, await this.readOn(runId, null, streams.get(streamOf(runId)) ?? []));
     }
     return loaded;
   }
@@ -78,22 +82,59 @@ export class RunLoader {
     this.cache.delete(runId);
   }
 
-  private readOn(runId: string, from: KnownRun | null, stored: readonly StoredEvent[]): LoadedRun | Error {
+  private async readOn(
+    runId: string,
+    from: KnownRun | null,
+    stored: readonly StoredEvent[],
+  ): Promise<LoadedRun | Error> {
     try {
-      const events = stored.map((event) => parseEvent(event));
-      const last = events.at(-1);
-      if (!last) return { known: from, history: [], fresh: true };
-      let facts = from?.facts ?? null;
-      for (const event of events) facts = evolve(facts, event);
-      // At least one event has been folded, and a fold never ends at nothing.
-      const known = { facts: facts!, position: last.position };
-      this.remember(runId, known);
-      return { known, history: from ? [] : events, fresh: true };
+      return this.foldOn(runId, from, stored, NONE);
     } catch (error) {
       this.forget(runId);
-      return error instanceof Error ? error : new Error(String(error));
+      if (!(error instanceof UnreadableEventError || error instanceof FoldError))
+        return error instanceof Error ? error : new Error(String(error));
+      // Looked for only here: hardly any stream holds an event that somebody had to leave out.
+      const discarded = await this.discardedIn(streamOf(runId));
+      if (discarded.size === 0 || discarded.has(0)) return error;
+      try {
+        return this.foldOn(runId, from, stored, discarded);
+      } catch (other) {
+        return other instanceof Error ? other : new Error(String(other));
+      }
     }
   }
+
+  private foldOn(
+    runId: string,
+    from: KnownRun | null,
+    stored: readonly StoredEvent[],
+    discarded: ReadonlySet<number>,
+  ): LoadedRun {
+    const last = stored.at(-1);
+    if (!last) return { known: from, history: [], fresh: true };
+    const events = stored
+      .filter(({ revision }) => !discarded.has(revision))
+      .map((event) => parseEvent(event));
+    let facts = from?.facts ?? null;
+    for (const event of events) facts = evolve(steppedTo(facts, event.revision, discarded), event);
+    if (!facts) throw new FoldError(`${last.streamId}: nothing is left of it`);
+    const known = { facts: { ...facts, version: last.revision + 1 }, position: last.position };
+    this.remember(runId, known);
+    return { known, history: from ? [] : events, fresh: true };
+  }
+}
+
+const NONE: ReadonlySet<number> = new Set();
+
+/** Facts that have stepped over the discarded events before `revision`, and over no others. */
+function steppedTo(
+  facts: RunFacts | null,
+  revision: number,
+  discarded: ReadonlySet<number>,
+): RunFacts | null {
+  let version = facts?.version ?? 0;
+  while (version < revision && discarded.has(version)) version += 1;
+  return facts && { ...facts, version };
 }
 
 /** A context never changes after it is queued, so it is measured once. */

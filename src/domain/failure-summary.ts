@@ -68,6 +68,6 @@ const SECRETS: readonly (readonly [RegExp, string])[] = [
   [/\b(?:gh[pousr]_|github_pat_|xox[abprs]-|sk_live_|sk-)[\w-]{16,}/g, '***'],
 ];
 
-function maskSecrets(message: string): string {
+export function maskSecrets(message: string): string {
   return SECRETS.reduce((text, [pattern, mask]) => text.replace(pattern, mask), message);
 }

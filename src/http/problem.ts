@@ -35,6 +35,7 @@ export const PROBLEMS = {
   too_many_requests: [429, 'Too many requests'],
   internal: [500, 'Something went wrong on our side'],
   position_not_reached: [503, 'The read side has not reached the position asked for'],
+  run_unreadable: [503, 'An event of the run cannot be read'],
   not_ready: [503, 'The service is not ready'],
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 

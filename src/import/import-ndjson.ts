@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { itemEnvelope } from '../commands/batch-item';
@@ -40,7 +41,8 @@ interface Asked {
 
 /**
  * Carries out one live command a line, in order. Repeatable: a line that names no `commandId` is known by its text and
- * by how many equal lines came before it, so the same file again adds nothing. A line that was refused is tried again.
+ * by how many equal lines came before it, so the same file again adds nothing, except heartbeats of now on standard
+ * input. A line that was refused is tried again.
  * True when it came to the end of the lines.
  */
 export async function importNdjson(source: NdjsonImport): Promise<boolean> {
@@ -120,6 +122,8 @@ function commandReader({
   const equalLines = createDigestTable();
   const sender = {
     actor: originOf(dataset),
+    // The same command under another file's name is the same command.
+    namesOf: 'import',
     plane: 'worker',
     correlationId: uuidOf('ndjson', dataset),
     mayBeRepeat: true,
@@ -127,16 +131,24 @@ function commandReader({
   return (line) => {
     const [before] = equalLines.get(line.text) ?? [0];
     equalLines.set(line.text, [before + 1, 0]);
-    const commandId = uuidOf('line', line.text, String(before));
     try {
       if (line.cut) throw new SyntaxError(`longer than ${MAX_LINE_BYTES} bytes`);
-      return itemEnvelope(JSON.parse(line.text), 0, { ...sender, commandId, now: clock.now() });
+      const item: unknown = JSON.parse(line.text);
+      const commandId =
+        ndjson === '-' && isHeartbeatOfNow(item) ? randomUUID() : uuidOf('line', line.text, String(before));
+      return itemEnvelope(item, 0, { ...sender, commandId, now: clock.now() });
     } catch (error) {
       if (!(error instanceof Problem || error instanceof SyntaxError)) throw error;
       tally.reject('unreadable_row', { file: ndjson, line: line.line, row: line.text }, error.message);
       return null;
     }
   };
+}
+
+/** On standard input equal ones are beats of one heart, not one beat sent again. */
+function isHeartbeatOfNow(item: unknown): boolean {
+  if (typeof item !== 'object' || item === null) return false;
+  return 'command' in item && item.command === 'progress' && !('occurredAt' in item);
 }
 
 /** Counts what lines came to. */

@@ -3,8 +3,9 @@ import type { Instant } from '../events/instant';
 import { liveGeneration } from './generations';
 
 /**
- * Runs of the live generation whose reconcile deadline lies strictly before `asOf`, by run id after `afterRunId`.
- * A hint for the reconciler: the aggregate itself decides.
+ * Runs of the live generation whose reconcile deadline lies strictly before `asOf`, by run id after `afterRunId`. Not
+ * those with a parked event: no command can be decided on them until an operator has dealt with it. A hint for the
+ * reconciler: the aggregate itself decides.
  */
 export async function dueRuns(
   pool: Pool,
@@ -16,7 +17,7 @@ export async function dueRuns(
   if (!live) return [];
   const { rows } = await pool.query<{ runId: string }>(
     `select run_id as "runId" from ${live.schema}.run_facts
-     where active and reconcile_due_at < $1::timestamptz and run_id > $2 order by run_id limit $3`,
+     where active and not incomplete and reconcile_due_at < $1::timestamptz and run_id > $2 order by run_id limit $3`,
     [asOf, afterRunId ?? '', limit],
   );
   return rows;

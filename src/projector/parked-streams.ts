@@ -47,6 +47,15 @@ export async function loadDiscards(pool: Pick<Pool, 'query'>): Promise<Set<strin
   return new Set(rows.map((row) => `${row.stream_id}@${row.revision}`));
 }
 
+/** The revisions of one stream that an operator has decided to leave out. */
+export async function discardedIn(pool: Pick<Pool, 'query'>, streamId: string): Promise<Set<number>> {
+  const { rows } = await pool.query<{ revision: number }>(
+    'select revision from opstruth.discarded_events where stream_id = $1',
+    [streamId],
+  );
+  return new Set(rows.map(({ revision }) => revision));
+}
+
 export async function listParked(pool: Pool, generation: Generation): Promise<ParkedStream[]> {
   const { rows } = await pool.query<{
     stream_id: string;

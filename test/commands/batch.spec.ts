@@ -185,14 +185,14 @@ describe('sent again', () => {
     });
     const commands = [{ command: 'start', runId: broken }, queue(sound)];
     const first = await batch(commands, { 'idempotency-key': 'partly' });
-    expect(resultsOf(first)).toMatchObject([{ status: 500, code: 'internal' }, { status: 201 }]);
+    expect(resultsOf(first)).toMatchObject([{ status: 503, code: 'run_unreadable' }, { status: 201 }]);
     expect(first.body).not.toContain('Exploded');
     expect(app.log()).toContainEqual(
       expect.objectContaining({ runId: broken, msg: 'a command of a batch failed' }),
     );
     const again = await batch(commands, { 'idempotency-key': 'partly' });
     expect(again.headers).not.toHaveProperty('idempotency-replayed');
-    expect(resultsOf(again)).toMatchObject([{ status: 500 }, { status: 201, version: 1 }]);
+    expect(resultsOf(again)).toMatchObject([{ status: 503 }, { status: 201, version: 1 }]);
     expect(await app.typesOf(sound)).toEqual(['Queued']);
   });
 });

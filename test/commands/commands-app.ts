@@ -6,7 +6,8 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { TokenRequest } from '../../src/auth/mint-token';
 import { createVerifier } from '../../src/auth/verifier';
 import { CommandsModule } from '../../src/commands/commands.module';
-import { COMMANDS_POOL, EVENT_STORE, JUDGE, NEW_ID } from '../../src/commands/tokens';
+import { discardedIn } from '../../src/projector/parked-streams';
+import { COMMANDS_POOL, DISCARDED_IN, EVENT_STORE, JUDGE, NEW_ID } from '../../src/commands/tokens';
 import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
 import { HttpModule } from '../../src/http/http.module';
 import { NestLogger, createLogger } from '../../src/observability/logger';
@@ -35,6 +36,7 @@ export async function createCommandsApp() {
     { provide: EVENT_STORE, useValue: side.counted },
     { provide: JUDGE, useValue: () => judge },
     { provide: NEW_ID, useValue: testIds('command') },
+    { provide: DISCARDED_IN, useValue: (streamId: string) => discardedIn(side.pool, streamId) },
     { provide: COMMANDS_POOL, useValue: side.pool },
   ];
   @Global()

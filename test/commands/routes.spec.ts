@@ -128,6 +128,26 @@ describe('an accepted command', () => {
     });
   });
 
+  it('of such a worker is kept as evidence under If-Match too, for it has not seen that it was given up on', async () => {
+    const runId = await app.run({ occurredAt: ago(700) }, [
+      '/system/ops/runs/{runId}/mark-failed',
+      reconciled,
+    ]);
+    const url = `/operation-runs/${runId}/complete`;
+    const late = await app.post(url, { outcome: 'succeeded' }, { 'if-match': '"1"' });
+    expect(late.data).toMatchObject({ result: 'recorded_late', version: 3 });
+    const resolving = { 'if-match': '"1"' };
+    const resolved = await app.post(`/operation-runs/${runId}/follow-up/resolve`, {}, resolving);
+    expect(resolved.statusCode).toBe(412);
+  });
+
+  it('keeps no credential that somebody wrote into a reason', async () => {
+    const runId = await app.run({}, ['start']);
+    const reason = 'refused: password=hunter2';
+    await app.post(`/operation-runs/${runId}/complete`, { outcome: 'failed', reason });
+    expect((await lastEvent(runId)).data).toMatchObject({ reason: 'refused: password=***' });
+  });
+
   it('cancels, and cancels again without a change', async () => {
     const runId = await app.run();
     const cancelled = await app.post(`/operation-runs/${runId}/cancel`, { reason: 'not needed' });
@@ -237,5 +257,42 @@ describe('every route', () => {
       (await app.post(`/operation-runs/${runId}/cancel`, 'x', { 'content-type': 'text/plain' })).statusCode,
     ).toBe(415);
     expect(await app.typesOf(runId)).toEqual(['Queued']);
+  });
+});
+
+describe('a run with an event that cannot be read', () => {
+  const spoil = async (runId: string) => {
+    await app.pool.query(
+      `insert into opstruth.events (stream_id, revision, event_id, type, data, metadata)
+       select stream_id, 1, gen_random_uuid(), 'OperationRunProgressed', '{"occurredAt": "nonsense"}', metadata
+       from opstruth.events where stream_id = $1 and revision = 0`,
+      [streamOf(runId)],
+    );
+  };
+
+  it('refuses commands with a reason, alone and in a batch, until an operator has dealt with it', async () => {
+    const runId = await app.run();
+    await spoil(runId);
+    // What this process remembers of the run does not matter: the log has moved on.
+    const alone = await app.post(`/operation-runs/${runId}/start`);
+    expect(alone.statusCode).toBe(503);
+    expect(alone.data).toMatchObject({ code: 'run_unreadable' });
+    const batch = await app.post('/operation-runs:batch', { commands: [{ command: 'start', runId }] });
+    expect(batch.data).toMatchObject({ results: [{ status: 503, code: 'run_unreadable' }] });
+  });
+
+  it('goes on without the event once it is discarded, and answers a repeat as the first time', async () => {
+    const runId = await app.run();
+    await spoil(runId);
+    await app.pool.query(
+      `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, 1, 'olga', 'spoilt')`,
+      [streamOf(runId)],
+    );
+    const commands = [{ command: 'start', runId, commandId: 'one' }];
+    const started = await app.post('/operation-runs:batch', { commands });
+    expect(started.data).toMatchObject({ results: [{ status: 200, version: 3, runStatus: 'running' }] });
+    const again = await app.post('/operation-runs:batch', { commands });
+    expect(again.data).toMatchObject({ results: [{ status: 200, version: 3, runStatus: 'running' }] });
+    expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed', 'Started']);
   });
 });

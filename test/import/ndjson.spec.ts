@@ -134,6 +134,23 @@ describe('one command a line', () => {
     expect(await importLines()).toMatchObject({ eventsAppended: 0, eventsAlreadyStored: 1 });
   });
 
+  it('is known by its commandId in a file of another name', async () => {
+    const lines = [queue('a'), line('progress', 'a', { commandId: 'one' })];
+    folder.file('commands.ndjson', lines);
+    await importLines();
+    folder.file('others.ndjson', lines);
+    const others = await importLines({ ndjson: `${folder.path}/others.ndjson` });
+    expect(others).toMatchObject({ eventsAppended: 0, eventsAlreadyStored: 2 });
+  });
+
+  it('is another heartbeat each time that standard input says so, though it says the same', async () => {
+    const beat = () =>
+      importLines({ ndjson: '-', input: Readable.from([Buffer.from(`${line('progress', 'a')}\n`)]) });
+    await importLines({ ndjson: '-', input: Readable.from([Buffer.from(`${queue('a')}\n`)]) });
+    expect(await beat()).toMatchObject({ eventsAppended: 1 });
+    expect(await beat()).toMatchObject({ eventsAppended: 1 });
+  });
+
   it('goes on where an interrupted import stopped', async () => {
     folder.file(
       'commands.ndjson',

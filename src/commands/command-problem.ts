@@ -1,0 +1,19 @@
+import { FoldError } from '../domain/run-facts';
+import { UnreadableEventError } from '../events/parse-event';
+import { asProblem } from '../http/as-problem';
+import { Problem } from '../http/problem';
+import { RunContendedError } from './command-result';
+
+/** What a command is answered that ended in an error: of the run, of its rivals, or of ours. */
+export function problemOf(error: unknown): Problem {
+  if (error instanceof RunContendedError) return Problem.notReady(error.message, { cause: error });
+  // A 503, because the sender should keep its command and try again: a worker's report must not be lost. What the event
+  // holds is for operators, who find it among the parked ones.
+  if (error instanceof UnreadableEventError || error instanceof FoldError)
+    return new Problem('run_unreadable', {
+      detail:
+        'no command can be decided on this run: one of its events cannot be read, and waits for an operator to retry or discard it',
+      cause: error,
+    });
+  return asProblem(error);
+}
