@@ -42,7 +42,7 @@ export interface RuntimeOptions {
   readonly clock?: Clock;
   /** In place of the one that the configuration names; closed with the runtime. */
   readonly store?: EventStore;
-  /** Opens beside a live generation that another version made, for replays. */
+  /** Opens beside a live generation that another version made: for replays, and to look at positions. */
   readonly anySurfaces?: boolean;
 }
 
