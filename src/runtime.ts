@@ -42,7 +42,7 @@ export interface RuntimeOptions {
   readonly clock?: Clock;
   /** In place of the one that the configuration names; closed with the runtime. */
   readonly store?: EventStore;
-  /** Opens beside a live generation that another version made, for replays. */
+  /** Opens beside a live generation that another version made: for replays, and to look at positions. */
   readonly anySurfaces?: boolean;
 }
 
@@ -53,7 +53,8 @@ export class SchemaNotCurrentError extends Error {
 
 /**
  * Opens the database and the log, migrates when asked to, and makes the first policy and generation where there are
- * none. Throws ConfigError, PolicyError, SchemaNotCurrentError or GenerationMismatchError, with nothing left open.
+ * none. Throws ConfigError, PolicyError, DatabaseUnreachableError, SchemaNotCurrentError or GenerationMismatchError,
+ * with nothing left open.
  */
 export async function openRuntime(
   config: Config,
@@ -65,7 +66,12 @@ export async function openRuntime(
   // Connects at its first use, so a wrong setting is told before anything is open.
   let observer: SubscriptionObserver = () => ({});
   const given = options.store ?? openEventStoreDb(config, log, (from) => observer(from));
-  const database = await openDatabase(config, { applicationName: 'opstruth', onError });
+  const database = await openDatabase(config, { applicationName: 'opstruth', onError }).catch(
+    async (error: unknown) => {
+      await given?.close();
+      throw error;
+    },
+  );
   const { pool, lookups } = database;
   const store = given ?? createPostgresEventStore({ pool, lookups, onError });
   const close = async () => {

@@ -36,6 +36,7 @@ const SPOKEN = new Set([
   'UnknownPolicyError',
   'TokenFlagError',
   'ImportError',
+  'DatabaseUnreachableError',
   'SchemaNotCurrentError',
   'GenerationMismatchError',
   'EmbeddedPostgresError',

@@ -8,7 +8,8 @@ const RATE_WINDOW_MS = 1_000;
 
 /** Where the log ends, how far each generation has come, at what rate, what is parked, and who projects. */
 export async function status(output: Output): Promise<void> {
-  await withRuntime({ migrate: false }, async ({ pool, store, clock }) => {
+  // Between the versions is when positions and lag are wanted most.
+  await withRuntime({ migrate: false, anySurfaces: true }, async ({ pool, store, clock }) => {
     const before = await projectionStatus(pool, store, clock);
     await new Promise((resolve) => setTimeout(resolve, RATE_WINDOW_MS));
     const now = await projectionStatus(pool, store, clock);

@@ -62,7 +62,36 @@ export interface Database {
   close(): Promise<void>;
 }
 
-/** The database of a configuration: `DATABASE_URL`, or the embedded PostgreSQL of its home. Not migrated. */
+/** Nobody listens there, or whoever does refuses us. `reason` is what the connection said. */
+export class DatabaseUnreachableError extends Error {
+  override readonly name = 'DatabaseUnreachableError';
+  constructor(
+    readonly reason: string,
+    cause: unknown,
+  ) {
+    super(`the database cannot be reached: ${reason}`, { cause });
+  }
+}
+
+/** Connects once, so that a wrong address or password is told as such and not as the failure of some statement. */
+export async function requireReachable(pool: Pool): Promise<void> {
+  try {
+    (await pool.connect()).release();
+  } catch (error) {
+    throw new DatabaseUnreachableError(reasonOf(error), error);
+  }
+}
+
+/** A name with several addresses fails with an error for each, and no words of its own. */
+function reasonOf(error: unknown): string {
+  const { message, errors = [] } = error as Partial<AggregateError>;
+  return message || errors.map(reasonOf).join('; ') || String(error);
+}
+
+/**
+ * The database of a configuration: `DATABASE_URL`, or the embedded PostgreSQL of its home. Not migrated. Throws
+ * DatabaseUnreachableError, with nothing left open.
+ */
 export async function openDatabase(
   config: Pick<Config, 'databaseUrl' | 'home' | 'databasePoolSize'>,
   options: Partial<PoolOptions> = {},
@@ -78,5 +107,11 @@ export async function openDatabase(
     await Promise.all([pool.end(), lookups.end()]);
     await embedded?.stop();
   };
+  try {
+    await requireReachable(pool);
+  } catch (error) {
+    await close();
+    throw error;
+  }
   return { pool, lookups, url, close: () => (closing ??= close()) };
 }

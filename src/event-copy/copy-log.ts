@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { openPool } from '../db/database';
+import { DatabaseUnreachableError, openPool, requireReachable } from '../db/database';
 import { openEmbedded } from '../db/embedded-postgres';
 import { migrate } from '../db/migrate';
 import type { EventStore } from '../event-store/event-store';
@@ -74,12 +74,14 @@ async function openPostgres(
     await stop?.();
   };
   try {
+    await requireReachable(pool);
     if (create) await migrate(pool);
     else await refuseWithoutLog(pool);
   } catch (cause) {
     await close();
     if (cause instanceof EventCopyError) throw cause;
-    throw new EventCopyError(`cannot be opened: ${(cause as Error).message}`, { cause });
+    const reason = cause instanceof DatabaseUnreachableError ? cause.reason : (cause as Error).message;
+    throw new EventCopyError(`cannot be opened: ${reason}`, { cause });
   }
   return {
     name: stop ? EMBEDDED : nameOf(url),

@@ -40,10 +40,15 @@ function statusOf(error: unknown): number {
   return isFastifys && 'statusCode' in error ? Number(error.statusCode) : 500;
 }
 
-/** A ZodError's issues, each with the dotted path of its field. */
-export function fieldErrors(error: ZodError, prefix: readonly PropertyKey[] = []): FieldError[] {
-  return error.issues.map(({ path, message }) => ({
-    path: [...prefix, ...path].map(String).join('.'),
-    message,
-  }));
+/** A ZodError's issues, each with the dotted path of its field; fields that are not known have one each. */
+export function fieldErrors(error: ZodError): FieldError[] {
+  return error.issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys'
+      ? issue.keys.map((key) => ({ path: pathText([...issue.path, key]), message: 'unknown field' }))
+      : [{ path: pathText(issue.path), message: issue.message }],
+  );
+}
+
+function pathText(path: readonly PropertyKey[]): string {
+  return path.map(String).join('.');
 }

@@ -21,15 +21,21 @@ export function single<T extends z.ZodType<unknown, string>>(inner: T) {
 
 /** A repeatable query parameter: its distinct values, sorted, so that equal filters are equal texts. */
 export function many<T extends z.ZodType<string, string>>(inner: T) {
-  const schema = given
-    .transform((value, context) => {
-      const values = [...new Set([value].flat())].sort();
-      if (values.every((one) => one !== '')) return values;
+  const list = z.array(inner);
+  const schema = given.transform((value, context) => {
+    const values = [...new Set([value].flat())].sort();
+    if (values.includes('')) {
       context.addIssue('must not be empty');
       return z.NEVER;
-    })
-    .pipe(z.array(inner));
-  return describeInput(schema, z.array(inner));
+    }
+    const parsed = list.safeParse(values);
+    if (parsed.success) return parsed.data;
+    // Not piped into the list: its paths would count the values, in an order that is ours and not the caller's.
+    for (const message of new Set(parsed.error.issues.map((issue) => issue.message)))
+      context.addIssue(message);
+    return z.NEVER;
+  });
+  return describeInput(schema, list);
 }
 
 /** A whole number written in digits, within bounds. */

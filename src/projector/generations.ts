@@ -80,7 +80,7 @@ export async function ensureLiveGeneration(
     readonly classifierVersion: number;
     readonly policyVersion: number;
     readonly logIdentity: string;
-    /** Whether the tables may be those of another version: for work that builds a generation beside it. */
+    /** Whether the tables may be those of another version: for work that builds one beside it, or looks at positions. */
     readonly anySurfaces?: boolean;
   },
 ): Promise<Generation> {
