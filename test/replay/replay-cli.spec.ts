@@ -149,6 +149,25 @@ test('a cutover within the limits needs no force', async () => {
   expect(preview.lines.at(-1)).toBe('would make generation 2 live and 1 standby; add --apply');
 });
 
+test('start --json tells its progress in lines of JSON on standard error, and the replay as it ended as its result', async () => {
+  const started = await run((output) => startReplayVerb(output, { full: true }), true);
+  expect(started).toMatchObject({ exitCode: 0, bars: 0, value: { id: 2, state: 'ready' } });
+  expect(errors.length).toBeGreaterThan(0);
+  const told = errors.map((line) => JSON.parse(line) as { progress: object });
+  for (const line of errors) expect(line).toMatch(/^\{"progress":\{.*\}\}\n$/);
+  expect(told[0]).toMatchObject({
+    progress: {
+      id: 2,
+      state: 'building',
+      phase: 'folding',
+      unit: 'events',
+      done: 0,
+      total: expect.any(Number) as 0,
+    },
+  });
+  expect(new Set(errors).size).toBe(errors.length);
+});
+
 test('a detached replay waits, is followed while another process builds it, and taken over when that one goes', async () => {
   const detached = await run((output) =>
     startReplayVerb(output, { policy: fixture.stricter, full: true, detach: true }),
