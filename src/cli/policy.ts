@@ -4,6 +4,7 @@ import type { Policy } from '../classifier/policy';
 import { listPolicies, loadPolicy } from '../projector/policies';
 import { proposePolicy } from '../replay/propose-policy';
 import { parseJson } from '../runtime';
+import { actorName } from './actor';
 import { table } from './output';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
@@ -44,7 +45,7 @@ export async function showPolicies(output: Output): Promise<void> {
 export async function propose(output: Output, file: string, reason: string | null): Promise<void> {
   const policy = parsePolicy(parseJson(await readFile(file, 'utf8'), file));
   await withRuntime({ migrate: true }, async ({ pool }) => {
-    const proposed = await proposePolicy(pool, policy, { actor: process.env.USER ?? 'cli', reason });
+    const proposed = await proposePolicy(pool, policy, { actor: actorName(), reason });
     output.result(proposed, ({ version, added, warnings }) => [
       `policy version ${version}${added ? '' : ', which was there already'}`,
       ...warnings.map((warning) => `warning: ${warning}`),

@@ -48,7 +48,7 @@ const environment = { ...process.env };
 beforeEach(async () => {
   // The verbs open the database that the settings name, as they do at a terminal, and with it its own log.
   fixture = await createReplaysFixture('postgres');
-  Object.assign(process.env, { DATABASE_URL: fixture.pool.options.connectionString, USER: 'olga' });
+  Object.assign(process.env, { DATABASE_URL: fixture.pool.options.connectionString, OPSTRUTH_ACTOR: 'olga' });
   errors = [];
   jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
     errors.push(String(text));
