@@ -5,6 +5,7 @@ import {
   cutoverVerb,
   diffReplayVerb,
   planReplayVerb,
+  replayLogVerb,
   replayStatusVerb,
   resumeReplayVerb,
   retireReplayVerb,
@@ -219,6 +220,23 @@ test('status lists generations or tells of one; abort asks for --apply; refusals
     /^there is no generation 9\nthere is no policy version 99: there are [\d, ]+\nthere is no classifier version 99: .*\nthere is no standby generation to go back to\n$/,
   );
   await expect(run((output) => startReplayVerb(output, { until: 'noon' }))).rejects.toThrow('--until noon');
+});
+
+test('log tells who did what to which generation and why, the latest first, and no more than asked for', async () => {
+  expect((await run((output) => replayLogVerb(output, 50))).lines).toEqual(['nothing was done yet']);
+  await run((output) => startReplayVerb(output, { detach: true, reason: 'tighter' }));
+  await run((output) => abortReplayVerb(output, 2, { apply: true }));
+  const log = await run((output) => replayLogVerb(output, 50));
+  expect(log.value).toMatchObject([
+    { actor: 'olga', action: 'replay.abort', generation: 2, reason: null },
+    { actor: 'olga', action: 'replay.start', generation: 2, reason: 'tighter' },
+  ]);
+  expect(log.lines[0]).toMatch(/^time +actor +action +generation +reason$/);
+  expect(log.lines.slice(1)).toEqual([
+    expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.abort +2 +-$/),
+    expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.start +2 +tighter$/),
+  ]);
+  expect((await run((output) => replayLogVerb(output, 1))).value).toHaveLength(1);
 });
 
 test('the command line hands flags over as the verbs take them, and refuses others', async () => {
