@@ -161,7 +161,7 @@ async function readPolicy({ policyFile }: Config): Promise<Policy> {
   return parsePolicy(parseJson(text, policyFile));
 }
 
-export function parseJson(text: string, file: string): unknown {
+function parseJson(text: string, file: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {

@@ -78,6 +78,11 @@ export class PolicyError extends Error {
   }
 }
 
+/** A policy file that cannot be read at all. */
+export class PolicyFileError extends Error {
+  override readonly name = 'PolicyFileError';
+}
+
 const BUILT_IN_RULE: PolicyRule = {
   queuedStaleAfterSeconds: 600,
   heartbeatEverySeconds: 60,

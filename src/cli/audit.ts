@@ -1,8 +1,8 @@
 import { surfaces } from '../../projections';
 import { liveGeneration } from '../projector/generations';
-import { auditStreams } from '../replay/audit';
 import type { AuditReport } from '../replay/audit';
 import type { AuditDifference } from '../replay/audit-differences';
+import { auditInLooks } from '../replay/audit-looks';
 import { auditSurfaces } from '../replay/audit-surfaces';
 import type { Runtime } from '../runtime';
 import { table } from './output';
@@ -15,8 +15,6 @@ export interface AuditFlags {
   readonly asOf?: string;
 }
 
-/** Runs folded at a time: their events are in memory together. */
-const RUNS_PER_LOOK = 500;
 const SHOWN = 20;
 
 /** Checks the live generation: random runs against the log, or every table against the run facts. Exit code 1 if they differ. */
@@ -29,31 +27,13 @@ export async function audit(output: Output, flags: AuditFlags): Promise<void> {
       const what = `${report.runs} runs in ${report.tables} tables of generation ${report.generation}, as of ${asOf}`;
       tell(output, report, what);
     } else {
-      const report = await auditInLooks(runtime, flags.sample);
+      const report = await auditInLooks(
+        { ...runtime, surfaces },
+        { generation: await live(runtime), sample: flags.sample, random: Math.random },
+      );
       tell(output, report, `${report.runs} runs of generation ${report.generation} folded anew from the log`);
     }
   });
-}
-
-async function auditInLooks(runtime: Runtime, sample: number): Promise<AuditReport> {
-  const generation = await live(runtime);
-  const looks: AuditReport[] = [];
-  for (let left = sample; left > 0; left -= RUNS_PER_LOOK) {
-    const asked = Math.min(left, RUNS_PER_LOOK);
-    const look = await auditStreams(
-      { ...runtime, surfaces },
-      { generation, sample: asked, random: Math.random },
-    );
-    looks.push(look);
-    // There are no more runs than that: it was all of them.
-    if (look.runs < asked) break;
-  }
-  return {
-    ...looks.at(-1)!,
-    runs: looks.reduce((sum, { runs }) => sum + runs, 0),
-    differences: looks.reduce((sum, { differences }) => sum + differences, 0),
-    found: looks.flatMap(({ found }) => found).slice(0, 100),
-  };
 }
 
 /** As it is now: opening the runtime may have been before a cutover. */

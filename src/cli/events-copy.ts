@@ -98,7 +98,7 @@ function createBars(output: Output) {
   let bar: Progress | undefined;
   return {
     show: (progress: CopyProgress) => {
-      const total = Math.max(progress.done, progress.total ?? progress.done);
+      const total = progress.total === null ? 0 : Math.max(progress.done, progress.total);
       if (progress.phase !== phase) {
         bar?.stop();
         phase = progress.phase;

@@ -87,7 +87,7 @@ function show(
   if (shown.phase !== progress.phase) {
     shown.bar?.stop();
     shown.phase = progress.phase;
-    shown.bar = output.progress(progress.phase, 'rows', 1);
+    shown.bar = output.progress(progress.phase, 'rows', 0);
   }
   // Where only bytes are known, rows still to come are guessed from the rows and bytes so far.
   const rowsExpected =
@@ -96,7 +96,7 @@ function show(
           progress.rowsDone,
           Math.round((progress.rowsDone * progress.bytesTotal) / progress.bytesDone),
         )
-      : progress.rowsDone;
+      : 0;
   const [done, total] = byCommands
     ? [progress.commandsDone, progress.commandsTotal]
     : [progress.rowsDone, rowsExpected];

@@ -1,4 +1,4 @@
-import { Presets, SingleBar } from 'cli-progress';
+import { Format, Presets, SingleBar } from 'cli-progress';
 
 /** Where a verb's words go: one JSON document with `--json`, else lines a person reads. */
 export interface Output {
@@ -7,7 +7,10 @@ export interface Output {
   line(text?: string): void;
   /** A result: printed as JSON with --json, else as the lines `toLines` makes of it. */
   result<T>(value: T, toLines: (value: T) => readonly string[]): void;
-  /** Progress of `total` units; a bar on a terminal, else a line now and then, on standard error. */
+  /**
+   * Progress of `total` units (0: not known); a bar on a terminal, else a line now and then, on standard error. Nothing
+   * with --json.
+   */
   progress(title: string, unit: string, total: number): Progress;
 }
 
@@ -18,8 +21,12 @@ export interface Progress {
 }
 
 const LINE_EVERY_MS = 2_000;
+/** A rate over less than this says little of what is to come. */
+const MEASURED_AFTER_MS = 1_000;
 
-export function createOutput(json: boolean): Output {
+type ErrorStream = Pick<NodeJS.WriteStream, 'write' | 'isTTY'> & NodeJS.WritableStream;
+
+export function createOutput(json: boolean, stderr: ErrorStream = process.stderr): Output {
   return {
     json,
     line: (text = '') => {
@@ -29,57 +36,91 @@ export function createOutput(json: boolean): Output {
       process.stdout.write(
         json ? `${JSON.stringify(value, bigintAsText, 2)}\n` : toLines(value).join('\n') + '\n',
       ),
-    progress: (title, unit, total) =>
-      process.stderr.isTTY && !json ? bar(title, unit, total) : lines(title, unit, total, json),
+    progress: (title, unit, total) => {
+      if (json) return { update: () => undefined, stop: () => undefined };
+      return stderr.isTTY ? bar(stderr, title, unit, total) : lines(stderr, title, unit, total);
+    },
   };
 }
 
-function bar(title: string, unit: string, total: number): Progress {
+function bar(stream: NodeJS.WritableStream, title: string, unit: string, initialTotal: number): Progress {
+  const started = Date.now();
+  let shown: Shown = { title, unit, done: 0, total: initialTotal, note: '', started };
   const single = new SingleBar(
     {
-      format: `${title} {bar} {percentage} % | {value}/{total} ${unit} | {rate}/s | {eta_formatted} left {note}`,
+      // Without a total there is no part of it: a bar would be full from the beginning.
+      format: (options, { progress }) =>
+        shown.total > 0
+          ? `${title} ${Format.BarFormat(progress, options)} ${Math.floor(progress * 100)} % | ${progressText(shown, ' | ')}`
+          : lineOf(shown),
       hideCursor: true,
-      stream: process.stderr,
-      etaBuffer: 50,
+      stream,
     },
     Presets.shades_grey,
   );
-  const started = Date.now();
-  single.start(total, 0, { rate: '0', note: '' });
+  single.start(initialTotal, 0);
   return {
-    update(done, { total: newTotal, note = '' } = {}) {
-      if (newTotal !== undefined) single.setTotal(newTotal);
-      single.update(done, { rate: rateOf(done, started), note });
+    update(done, { total = shown.total, note = '' } = {}) {
+      shown = { ...shown, done, total, note };
+      single.setTotal(total);
+      single.update(done);
     },
     stop: () => single.stop(),
   };
 }
 
-function lines(title: string, unit: string, initialTotal: number, quiet: boolean): Progress {
+function lines(stream: NodeJS.WritableStream, title: string, unit: string, initialTotal: number): Progress {
   const started = Date.now();
   let printed = started;
   let total = initialTotal;
   return {
     update(done, { total: newTotal = total, note = '' } = {}) {
       total = newTotal;
-      if (quiet || Date.now() - printed < LINE_EVERY_MS) return;
+      if (Date.now() - printed < LINE_EVERY_MS) return;
       printed = Date.now();
-      if (total === 0) {
-        process.stderr.write(`${title} ${note}\n`);
-        return;
-      }
-      const secondsLeft = done === 0 ? 0 : ((total - done) * (printed - started)) / done / 1000;
-      process.stderr.write(
-        `${title}: ${done}/${total} ${unit}, ${rateOf(done, started)}/s, about ${Math.ceil(secondsLeft)} s left ${note}\n`,
-      );
+      stream.write(`${lineOf({ title, unit, done, total, note, started })}\n`);
     },
     stop: () => undefined,
   };
 }
 
-function rateOf(done: number, started: number): string {
-  const seconds = (Date.now() - started) / 1000;
-  return seconds === 0 ? '0' : Math.round(done / seconds).toLocaleString('en');
+interface Shown {
+  readonly title: string;
+  readonly unit: string;
+  readonly done: number;
+  /** 0 where it is not known, or where there is nothing to count. */
+  readonly total: number;
+  readonly note: string;
+  readonly started: number;
+}
+
+function lineOf(shown: Shown): string {
+  const text = progressText(shown, ', ');
+  if (shown.total > 0 || shown.done > 0) return `${shown.title}: ${text}`;
+  return text === '' ? shown.title : `${shown.title} ${text}`;
+}
+
+/** What is done of how much, and how fast and how much longer once that can be told. */
+function progressText({ unit, done, total, note, started }: Shown, separator: string): string {
+  const elapsed = Date.now() - started;
+  const measured = done > 0 && elapsed >= MEASURED_AFTER_MS;
+  const parts = [
+    ...(total > 0 ? [`${done}/${total} ${unit}`] : done > 0 ? [`${done} ${unit}`] : []),
+    ...(measured ? [`${Math.round((done * 1000) / elapsed).toLocaleString('en')}/s`] : []),
+    ...(measured && total > 0
+      ? [`about ${durationText(((total - done) * elapsed) / done / 1000)} left`]
+      : []),
+  ];
+  return [parts.join(separator), note].filter((part) => part !== '').join(' ');
+}
+
+function durationText(seconds: number): string {
+  const whole = Math.max(0, Math.ceil(seconds));
+  if (whole < 60) return `${whole} s`;
+  const minutes = Math.floor(whole / 60);
+  return minutes < 60
+    ? `${minutes} min ${whole % 60} s`
+    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
 /** Columns of texts, as wide as their widest cell; numbers are right-aligned. */

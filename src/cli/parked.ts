@@ -3,11 +3,12 @@ import { listParked } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
 import { discardAs, retryAs } from '../replay/parked-actions';
 import type { Runtime } from '../runtime';
+import { actorName } from './actor';
 import { table } from './output';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
 
-const ACTOR = process.env.USER ?? 'cli';
+const ACTOR = actorName();
 
 /** Streams whose projection waits behind an event that could not be applied. */
 export async function showParked(output: Output): Promise<void> {

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
-import { parsePolicy } from '../classifier/policy';
+import { parsePolicy, PolicyFileError, ruleFor } from '../classifier/policy';
 import type { Policy } from '../classifier/policy';
 import { listPolicies, loadPolicy } from '../projector/policies';
 import { proposePolicy } from '../replay/propose-policy';
-import { parseJson } from '../runtime';
+import { actorName } from './actor';
 import { table } from './output';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
@@ -42,9 +42,9 @@ export async function showPolicies(output: Output): Promise<void> {
 
 /** Keeps a policy file as a new immutable version. It is in force once a generation built with it is live. */
 export async function propose(output: Output, file: string, reason: string | null): Promise<void> {
-  const policy = parsePolicy(parseJson(await readFile(file, 'utf8'), file));
+  const policy = await policyFrom(file);
   await withRuntime({ migrate: true }, async ({ pool }) => {
-    const proposed = await proposePolicy(pool, policy, { actor: process.env.USER ?? 'cli', reason });
+    const proposed = await proposePolicy(pool, policy, { actor: actorName(), reason });
     output.result(proposed, ({ version, added, warnings }) => [
       `policy version ${version}${added ? '' : ', which was there already'}`,
       ...warnings.map((warning) => `warning: ${warning}`),
@@ -53,17 +53,32 @@ export async function propose(output: Output, file: string, reason: string | nul
   });
 }
 
-/** What differs between two versions, field by field. */
+/** Not `ConfigError`: a file that was given is no setting. */
+async function policyFrom(file: string): Promise<Policy> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new PolicyFileError(`${file}: cannot be read: ${(cause as Error).message}`);
+  });
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new PolicyFileError(`${file}: is not JSON: ${(cause as Error).message}`);
+  }
+  return parsePolicy(json);
+}
+
+/** What differs between two versions, field by field, as it is in effect: what a type leaves to the defaults is theirs. */
 export async function diffPolicies(output: Output, from: number, to: number): Promise<void> {
   await withRuntime({ migrate: true }, async ({ pool }) => {
     const [before, after] = [await loadPolicy(pool, from), await loadPolicy(pool, to)];
-    const changes = differences(flatten(before.policy), flatten(after.policy));
+    const types = [...new Set([before, after].flatMap(({ policy }) => Object.keys(policy.types)))].sort();
+    const changes = differences(flatten(before.policy, types), flatten(after.policy, types));
     output.result(changes, (list) =>
       list.length === 0
         ? [`versions ${from} and ${to} say the same`]
         : table(
             ['field', `version ${from}`, `version ${to}`],
-            list.map((one) => [one.field, one.from, one.to]),
+            list.map((one) => [one.field, textOf(one.from), textOf(one.to)]),
           ),
     );
   });
@@ -71,24 +86,37 @@ export async function diffPolicies(output: Output, from: number, to: number): Pr
 
 interface PolicyChange {
   readonly field: string;
-  readonly from: string | null;
-  readonly to: string | null;
+  /** Absent where the version does not have the field. */
+  readonly from?: Leaf;
+  readonly to?: Leaf;
 }
 
-function differences(before: Map<string, string>, after: Map<string, string>): PolicyChange[] {
+type Leaf = string | number | boolean | null;
+
+function differences(before: Map<string, Leaf>, after: Map<string, Leaf>): PolicyChange[] {
   return [...new Set([...before.keys(), ...after.keys()])]
-    .map((field) => ({ field, from: before.get(field) ?? null, to: after.get(field) ?? null }))
-    .filter(({ from, to }) => from !== to);
+    .filter((field) => before.get(field) !== after.get(field))
+    .map((field) => ({
+      field,
+      ...(before.has(field) && { from: before.get(field)! }),
+      ...(after.has(field) && { to: after.get(field)! }),
+    }));
 }
 
-/** `types.backup.runningStaleAfterSeconds` -> `7200`. */
-function flatten(policy: Policy): Map<string, string> {
-  const flat = new Map<string, string>();
-  const visit = (value: unknown, path: string) => {
+function textOf(value: Leaf | undefined): string | null {
+  return value === undefined ? null : JSON.stringify(value);
+}
+
+/** `types.backup.runningStaleAfterSeconds` -> 7200, for each of `types` with what it takes from the defaults. */
+function flatten(policy: Policy, types: readonly string[]): Map<string, Leaf> {
+  const flat = new Map<string, Leaf>();
+  const visit = (value: object | Leaf, path: string) => {
     if (typeof value === 'object' && value !== null)
-      for (const [key, inner] of Object.entries(value)) visit(inner, path === '' ? key : `${path}.${key}`);
-    else flat.set(path, JSON.stringify(value));
+      for (const [key, inner] of Object.entries(value as Record<string, object | Leaf>))
+        visit(inner, path === '' ? key : `${path}.${key}`);
+    else flat.set(path, value);
   };
-  visit(policy, '');
+  const rules = types.map((type) => [type, ruleFor(policy, type)] as const);
+  visit({ ...policy, types: Object.fromEntries(rules) }, '');
   return flat;
 }

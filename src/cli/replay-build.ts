@@ -3,6 +3,7 @@ import { sleep } from '../event-store/abortable';
 import { createLease } from '../projector/lease';
 import { judgeFor } from '../projector/live-classification';
 import { buildIfFree } from '../replay/replay-worker';
+import { whatMoves } from '../replay/replay-events';
 import { replayStatus } from '../replay/replay-status';
 import type { ReplayStatus } from '../replay/replay-status';
 import { requireGeneration } from '../replay/replays';
@@ -50,25 +51,14 @@ export async function buildOrFollow(output: Output, desk: Desk, id: number): Pro
   }
 }
 
-/** One bar a phase. Rate and time left are those of this sitting: what an earlier one has done does not count as done. */
+/** Shows how far the building is until it is stopped: a person by bars, a program by lines. */
 async function showProgress(output: Output, desk: Desk, id: number) {
   const ending = new AbortController();
-  let shown: { readonly phase: string; readonly before: number; readonly bar: Progress } | null = null;
-  const show = ({ phase, unit, done, total }: ReplayStatus) => {
-    // The other phases have no figures of their own.
-    const measured = phase === 'folding' || phase === 'loading';
-    if (shown?.phase !== phase) {
-      shown?.bar.stop();
-      const left = measured ? Math.max(0, total - done) : 0;
-      shown = { phase, before: done, bar: output.progress(`generation ${id}: ${phase}`, unit, left) };
-    }
-    const { before, bar } = shown;
-    bar.update(Math.max(0, done - before), { total: measured ? Math.max(0, total - before) : 0 });
-  };
-  show(await look(desk, id));
+  const shown = output.json ? progressLines() : progressBars(output, id);
+  shown.show(await look(desk, id));
   const showing = (async () => {
     while (!ending.signal.aborted) {
-      show(await look(desk, id));
+      shown.show(await look(desk, id));
       await sleep(LOOK_EVERY_MS, ending.signal);
     }
   })();
@@ -77,8 +67,41 @@ async function showProgress(output: Output, desk: Desk, id: number) {
     async stop() {
       ending.abort();
       await Promise.allSettled([showing]);
-      shown?.bar.stop();
+      shown.stop();
     },
+  };
+}
+
+/** One bar a phase. Rate and time left are those of this sitting: what an earlier one has done does not count as done. */
+function progressBars(output: Output, id: number) {
+  let shown: { readonly phase: string; readonly before: number; readonly bar: Progress } | null = null;
+  return {
+    show({ phase, unit, done, total }: ReplayStatus) {
+      // The other phases have no figures of their own.
+      const measured = phase === 'folding' || phase === 'loading';
+      if (shown?.phase !== phase) {
+        shown?.bar.stop();
+        const left = measured ? Math.max(0, total - done) : 0;
+        shown = { phase, before: done, bar: output.progress(`generation ${id}: ${phase}`, unit, left) };
+      }
+      const { before, bar } = shown;
+      bar.update(Math.max(0, done - before), { total: measured ? Math.max(0, total - before) : 0 });
+    },
+    stop: () => shown?.bar.stop(),
+  };
+}
+
+/** The events of `GET replays/{id}/events`, one a line on standard error: standard output is for the result alone. */
+function progressLines() {
+  let told = '';
+  return {
+    show(status: ReplayStatus) {
+      const moved = whatMoves(status);
+      if (moved === told) return;
+      told = moved;
+      process.stderr.write(`${JSON.stringify({ progress: status })}\n`);
+    },
+    stop: () => undefined,
   };
 }
 

@@ -7,6 +7,7 @@ import {
   cutoverVerb,
   diffReplayVerb,
   planReplayVerb,
+  replayLogVerb,
   replayStatusVerb,
   resumeReplayVerb,
   retireReplayVerb,
@@ -18,6 +19,8 @@ import type { CandidateFlags, CutoverFlags, StartFlags, StepFlags } from './repl
 type Verb = <Args extends unknown[]>(
   work: (output: Output, ...args: Args) => Promise<void>,
 ) => (...args: Args) => Promise<void>;
+
+const LOG_ENTRIES = 50;
 
 /** `opstruth replay ...`: whatever would change something only says so without `--apply`, but for `start`. */
 export function addReplayCommands(program: Command, verb: Verb, positive: (text: string) => number): void {
@@ -51,6 +54,11 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .description('all generations, or one: state, progress, rate, time left')
     .argument('[id]', 'a generation', positive)
     .action(verb((output, id?: number) => replayStatusVerb(output, id)));
+  replay
+    .command('log')
+    .description('who did what and why, the latest first')
+    .option('--limit <n>', 'entries at most', positive, LOG_ENTRIES)
+    .action(verb((output, { limit }: { limit: number }) => replayLogVerb(output, limit)));
   replay
     .command('diff')
     .description('what differs between the live generation and a ready or standby one')

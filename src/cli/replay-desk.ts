@@ -3,6 +3,7 @@ import type { OperatorContext } from '../replay/operator-context';
 import { ReplayRefusedError } from '../replay/replays';
 import type { Operator } from '../replay/replays';
 import type { Runtime } from '../runtime';
+import { actorName } from './actor';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
 
@@ -28,5 +29,5 @@ export async function onReplays(output: Output, work: (desk: Desk) => Promise<vo
 }
 
 export function operatorOf(reason: string | undefined): Operator {
-  return { actor: process.env.USER ?? 'cli', reason: reason ?? null };
+  return { actor: actorName(), reason: reason ?? null };
 }

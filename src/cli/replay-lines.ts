@@ -1,3 +1,4 @@
+import type { listAuditEntries } from '../replay/audit-entries';
 import type { CutoverCheck } from '../replay/cutover';
 import type { ReplayPlan } from '../replay/replay-plan';
 import type { ReplayStatus } from '../replay/replay-status';
@@ -105,6 +106,20 @@ export function statusTable(replays: readonly ReplayStatus[]): string[] {
         : `${count(one.done)}/${count(one.total)} ${one.unit}`,
       one.elapsedSeconds === null ? null : seconds(one.elapsedSeconds),
       one.requestedBy,
+      one.reason,
+    ]),
+  );
+}
+
+export function logLines(entries: Awaited<ReturnType<typeof listAuditEntries>>): string[] {
+  if (entries.length === 0) return ['nothing was done yet'];
+  return table(
+    ['time', 'actor', 'action', 'generation', 'reason'],
+    entries.map((one) => [
+      one.at,
+      one.actor,
+      one.action,
+      one.generation === null ? null : String(one.generation),
       one.reason,
     ]),
   );

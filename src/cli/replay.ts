@@ -1,6 +1,7 @@
 import { ConfigError } from '../config';
 import { canonicalInstant } from '../events/instant';
 import { listGenerations } from '../projector/generations';
+import { listAuditEntries } from '../replay/audit-entries';
 import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../replay/cutover';
 import { diffGenerations } from '../replay/generation-diff';
 import { planReplay, requireLive } from '../replay/replay-plan';
@@ -18,7 +19,7 @@ import type { Output } from './output';
 import { buildOrFollow } from './replay-build';
 import { onReplays, operatorOf } from './replay-desk';
 import type { Desk } from './replay-desk';
-import { comparisonLines, cutoverLines, planLines, statusLines, statusTable } from './replay-lines';
+import { comparisonLines, cutoverLines, logLines, planLines, statusLines, statusTable } from './replay-lines';
 
 export interface CandidateFlags {
   readonly policy?: number;
@@ -75,6 +76,13 @@ export async function replayStatusVerb(output: Output, id: number | undefined) {
   await onReplays(output, async (desk) => {
     if (id !== undefined) await tell(output, desk, id);
     else output.result(await listReplays(desk.context.pool), statusTable);
+  });
+}
+
+/** What operators did to projections, also over HTTP and to parked events and policies. */
+export async function replayLogVerb(output: Output, limit: number) {
+  await onReplays(output, async ({ context }) => {
+    output.result(await listAuditEntries(context.pool, limit), logLines);
   });
 }
 

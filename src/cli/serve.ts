@@ -33,6 +33,7 @@ export function stopSignal(): Promise<NodeJS.Signals> {
 const SPOKEN = new Set([
   'ConfigError',
   'PolicyError',
+  'PolicyFileError',
   'UnknownPolicyError',
   'TokenFlagError',
   'ImportError',

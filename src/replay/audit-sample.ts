@@ -33,6 +33,40 @@ export async function pickRuns(
   }
 }
 
+/** A stretch of a generation's run ids, in their order, and some of them picked at random. */
+export interface PickedStretch {
+  readonly runIds: string[];
+  /** The last id of the stretch, picked or not: the next one begins behind it. Null where no run is left. */
+  readonly last: string | null;
+  /** Runs of the stretch. */
+  readonly length: number;
+}
+
+/** Picks up to `size` of the next `length` runs behind `after`. One query, and only what was picked is in memory. */
+export async function pickFromStretch(
+  client: PoolClient,
+  schema: string,
+  { after, length, size }: { readonly after: string | null; readonly length: number; readonly size: number },
+  random: () => number,
+): Promise<PickedStretch> {
+  const { rows } = await client.query<PickedStretch>(
+    `with stretch as materialized (
+       select run_id from ${schema}.run_facts where $1::text is null or run_id > $1 order by run_id limit $2
+     )
+     select (select max(run_id) from stretch) as last, (select count(*)::int from stretch) as length,
+       array(select run_id from stretch order by hashtextextended(run_id, $4), run_id limit $3) as "runIds"`,
+    [after, length, size, Math.floor(random() * 1_000_000_000)],
+  );
+  return rows[0]!;
+}
+
+export async function countRuns(client: Pick<PoolClient, 'query'>, schema: string): Promise<number> {
+  const { rows } = await client.query<{ runs: number }>(
+    `select count(*)::int as runs from ${schema}.run_facts`,
+  );
+  return rows[0]!.runs;
+}
+
 /** The first `size` places of a shuffle. */
 function pickSome<T>(values: T[], size: number, random: () => number): T[] {
   const count = Math.min(size, values.length);

@@ -43,6 +43,9 @@ interface StoredState {
   readonly rows: ReadonlyMap<number, Row>;
 }
 
+/** The ids of the runs to look at, each once. */
+export type PickRuns = (client: PoolClient, schema: string) => Promise<string[]>;
+
 interface Sample {
   readonly generation: Generation;
   readonly runs: readonly StoredState[];
@@ -55,14 +58,27 @@ interface Sample {
  * or surfaces that are not pure. Reads only; a constant number of queries whatever the sample. `random` as `Math.random`.
  */
 export async function auditStreams(
+  context: AuditContext,
+  {
+    generation,
+    sample,
+    random,
+  }: { readonly generation: Generation; readonly sample: number; readonly random: () => number },
+): Promise<AuditReport> {
+  return auditPicked(context, generation, (client, schema) => pickRuns(client, schema, sample, random));
+}
+
+/** The same for the runs that `pick` names, out of the snapshot in which they are looked at. */
+export async function auditPicked(
   { pool, store, surfaces }: AuditContext,
-  request: { readonly generation: Generation; readonly sample: number; readonly random: () => number },
+  { id }: Pick<Generation, 'id'>,
+  pick: PickRuns,
 ): Promise<AuditReport> {
   const tables = tablesOf(surfaces);
-  const judge = await judgeFor(pool, request.generation);
   const { generation, runs, discards } = await inSnapshot(pool, (client) =>
-    readSample(client, request.generation.id, surfaces, request.sample, request.random),
+    readSample(client, id, surfaces, pick),
   );
+  const judge = await judgeFor(pool, generation);
   // After the snapshot and not within it: the log only grows, and this needs no second connection beside a held one.
   const streams = await store.readStreams(runs.map(({ runId }) => streamOf(runId)));
   const events = runs.flatMap((run) => foldedEvents(run, generation, streams.get(streamOf(run.runId)) ?? []));
@@ -105,12 +121,11 @@ async function readSample(
   client: PoolClient,
   generationId: number,
   surfaces: readonly Surface[],
-  size: number,
-  random: () => number,
+  pick: PickRuns,
 ): Promise<Sample> {
   const generation = await generationIn(client, generationId);
   const { schema } = generation;
-  const runIds = await pickRuns(client, schema, size, random);
+  const runIds = await pick(client, schema);
   const streamIds = runIds.map(streamOf);
   const { rows: facts } = await client.query<Row & { run_id: string; workspace_id: string }>(
     `select ${storedColumns(FACTS.columns, 't')} from ${schema}.${FACTS.name} t where t.run_id = any($1::text[])`,

@@ -48,7 +48,7 @@ function lastEventOf(state: ReplayStatus['state']): string {
 }
 
 /** Without what merely follows from the passing of time. */
-function whatMoves({ state, phase, done, total, failure }: ReplayStatus): string {
+export function whatMoves({ state, phase, done, total, failure }: ReplayStatus): string {
   return JSON.stringify([state, phase, done, total, failure]);
 }
 

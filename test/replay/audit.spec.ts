@@ -1,8 +1,10 @@
 import { generationById } from '../../src/projector/generations';
+import { runIdOf } from '../../src/events/operation-run-events';
 import { projectionStatus } from '../../src/projector/projection-status';
 import { createLease } from '../../src/projector/lease';
 import { auditStreams } from '../../src/replay/audit';
 import { runAuditLoop } from '../../src/replay/audit-loop';
+import { auditInLooks } from '../../src/replay/audit-looks';
 import { auditSurfaces } from '../../src/replay/audit-surfaces';
 import { createRandom } from '../../src/simulator/random';
 import { testClock } from '../support/database';
@@ -69,6 +71,47 @@ describe('a generation that says what the log says', () => {
     expect(first).toEqual(again);
     expect(first).not.toEqual(other);
     expect(new Set(first).size).toBe(15);
+  });
+
+  test('is sampled in several looks without a run twice, and whole where the sample is as large as it is', async () => {
+    const { rows } = await fixture.pool.query<{ run_id: string }>(
+      `select run_id from ${fixture.generation.schema}.run_facts`,
+    );
+    const all = rows.map((row) => row.run_id).sort();
+    const looked = jest.spyOn(fixture.store, 'readStreams');
+    const inLooks = async (sample: number, seed: number) => {
+      looked.mockClear();
+      const random = createRandom(seed);
+      const report = await auditInLooks(
+        fixture.options,
+        { generation: fixture.generation, sample, random: () => random.between(0, 1) },
+        50,
+      );
+      const runs = looked.mock.calls.map(([streamIds]) => streamIds.map(runIdOf));
+      expect(Math.max(...runs.map(({ length }) => length))).toBeLessThanOrEqual(50);
+      expect(new Set(runs.flat()).size).toBe(report.runs);
+      expect(runs.flat()).toHaveLength(report.runs);
+      return { runs: runs.flat().sort(), report };
+    };
+    for (const sample of [all.length - 1, all.length, ALL]) {
+      const { runs, report } = await inLooks(sample, 1);
+      expect(report).toMatchObject({ differences: 0, runs: Math.min(sample, all.length) });
+      if (sample >= all.length) expect(runs).toEqual(all);
+    }
+    const some = (await inLooks(90, 1)).runs;
+    expect(some).toHaveLength(90);
+    expect((await inLooks(90, 1)).runs).toEqual(some);
+    expect((await inLooks(90, 2)).runs).not.toEqual(some);
+    // From everywhere, not the first ones of the order.
+    expect(some.at(-1)! > all[150]!).toBe(true);
+
+    const statement = `update $schema.recent_operations_runs set type = 'nonsense'`;
+    await damaged(statement, 'recent_operations_runs', async () => {
+      const { report } = await inLooks(ALL, 1);
+      expect(report.differences).toBe(report.runs);
+      expect(report.found).toHaveLength(100);
+    });
+    looked.mockRestore();
   });
 
   test('is audited under its own rules while the log is ahead of it', async () => {

@@ -5,6 +5,7 @@ import {
   cutoverVerb,
   diffReplayVerb,
   planReplayVerb,
+  replayLogVerb,
   replayStatusVerb,
   resumeReplayVerb,
   retireReplayVerb,
@@ -48,7 +49,7 @@ const environment = { ...process.env };
 beforeEach(async () => {
   // The verbs open the database that the settings name, as they do at a terminal, and with it its own log.
   fixture = await createReplaysFixture('postgres');
-  Object.assign(process.env, { DATABASE_URL: fixture.pool.options.connectionString, USER: 'olga' });
+  Object.assign(process.env, { DATABASE_URL: fixture.pool.options.connectionString, OPSTRUTH_ACTOR: 'olga' });
   errors = [];
   jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
     errors.push(String(text));
@@ -149,6 +150,25 @@ test('a cutover within the limits needs no force', async () => {
   expect(preview.lines.at(-1)).toBe('would make generation 2 live and 1 standby; add --apply');
 });
 
+test('start --json tells its progress in lines of JSON on standard error, and the replay as it ended as its result', async () => {
+  const started = await run((output) => startReplayVerb(output, { full: true }), true);
+  expect(started).toMatchObject({ exitCode: 0, bars: 0, value: { id: 2, state: 'ready' } });
+  expect(errors.length).toBeGreaterThan(0);
+  const told = errors.map((line) => JSON.parse(line) as { progress: object });
+  for (const line of errors) expect(line).toMatch(/^\{"progress":\{.*\}\}\n$/);
+  expect(told[0]).toMatchObject({
+    progress: {
+      id: 2,
+      state: 'building',
+      phase: 'folding',
+      unit: 'events',
+      done: 0,
+      total: expect.any(Number) as 0,
+    },
+  });
+  expect(new Set(errors).size).toBe(errors.length);
+});
+
 test('a detached replay waits, is followed while another process builds it, and taken over when that one goes', async () => {
   const detached = await run((output) =>
     startReplayVerb(output, { policy: fixture.stricter, full: true, detach: true }),
@@ -200,6 +220,23 @@ test('status lists generations or tells of one; abort asks for --apply; refusals
     /^there is no generation 9\nthere is no policy version 99: there are [\d, ]+\nthere is no classifier version 99: .*\nthere is no standby generation to go back to\n$/,
   );
   await expect(run((output) => startReplayVerb(output, { until: 'noon' }))).rejects.toThrow('--until noon');
+});
+
+test('log tells who did what to which generation and why, the latest first, and no more than asked for', async () => {
+  expect((await run((output) => replayLogVerb(output, 50))).lines).toEqual(['nothing was done yet']);
+  await run((output) => startReplayVerb(output, { detach: true, reason: 'tighter' }));
+  await run((output) => abortReplayVerb(output, 2, { apply: true }));
+  const log = await run((output) => replayLogVerb(output, 50));
+  expect(log.value).toMatchObject([
+    { actor: 'olga', action: 'replay.abort', generation: 2, reason: null },
+    { actor: 'olga', action: 'replay.start', generation: 2, reason: 'tighter' },
+  ]);
+  expect(log.lines[0]).toMatch(/^time +actor +action +generation +reason$/);
+  expect(log.lines.slice(1)).toEqual([
+    expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.abort +2 +-$/),
+    expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.start +2 +tighter$/),
+  ]);
+  expect((await run((output) => replayLogVerb(output, 1))).value).toHaveLength(1);
 });
 
 test('the command line hands flags over as the verbs take them, and refuses others', async () => {

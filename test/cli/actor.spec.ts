@@ -1,0 +1,30 @@
+import os from 'node:os';
+import { actorName } from '../../src/cli/actor';
+
+const environment = { ...process.env };
+beforeEach(() => {
+  process.env.USER = 'somebody-else';
+});
+afterEach(() => {
+  process.env = { ...environment };
+  jest.restoreAllMocks();
+});
+
+test('who acts is who OPSTRUTH_ACTOR says', () => {
+  process.env.OPSTRUTH_ACTOR = ' olga ';
+  expect(actorName()).toBe('olga');
+});
+
+test.each([undefined, '', ' '])('with OPSTRUTH_ACTOR %p it is the account, whatever USER says', (given) => {
+  delete process.env.OPSTRUTH_ACTOR;
+  if (given !== undefined) process.env.OPSTRUTH_ACTOR = given;
+  expect(actorName()).toBe(os.userInfo().username);
+});
+
+test('an account without a name is told by its number', () => {
+  delete process.env.OPSTRUTH_ACTOR;
+  jest.spyOn(os, 'userInfo').mockImplementation(() => {
+    throw new Error('uv_os_get_passwd returned ENOENT');
+  });
+  expect(actorName()).toMatch(/^uid \d+$/);
+});

@@ -1,0 +1,88 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parsePolicy } from '../../src/classifier/policy';
+import type { Output } from '../../src/cli/output';
+import { diffPolicies, propose } from '../../src/cli/policy';
+import { fail } from '../../src/cli/serve';
+import { savePolicy } from '../../src/projector/policies';
+import { createTestDatabase } from '../support/database';
+import type { TestDatabase } from '../support/database';
+
+let database: TestDatabase;
+let folder: string;
+const environment = { ...process.env };
+beforeAll(async () => {
+  database = await createTestDatabase();
+  folder = await mkdtemp(join(tmpdir(), 'opstruth-policy-'));
+  process.env.DATABASE_URL = database.url;
+});
+afterAll(async () => {
+  process.env = { ...environment };
+  await rm(folder, { recursive: true });
+  await database.close();
+});
+
+/** What a verb told as a value and in lines, and what it ended with when it threw. */
+async function run(work: (output: Output) => Promise<void>) {
+  const told = { value: undefined as unknown, lines: [] as string[], errors: '' };
+  const output: Output = {
+    json: false,
+    line: () => undefined,
+    result: (value, toLines) => {
+      told.value = JSON.parse(JSON.stringify(value));
+      told.lines = [...toLines(value)];
+    },
+    progress: () => ({ update: () => undefined, stop: () => undefined }),
+  };
+  const stderr = jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
+    told.errors += String(text);
+    return true;
+  });
+  process.exitCode = undefined;
+  await work(output).catch(fail);
+  stderr.mockRestore();
+  const exitCode = process.exitCode ?? 0;
+  process.exitCode = undefined;
+  return { ...told, exitCode };
+}
+
+test('a file that is not there, or is not JSON, is told in one line with exit code 1', async () => {
+  const missing = join(folder, 'nofile.json');
+  const { errors, exitCode } = await run((output) => propose(output, missing, null));
+  expect(errors).toBe(`${missing}: cannot be read: ENOENT: no such file or directory, open '${missing}'\n`);
+  expect(exitCode).toBe(1);
+
+  const broken = join(folder, 'broken.json');
+  await writeFile(broken, '{ defaults');
+  const told = await run((output) => propose(output, broken, null));
+  expect(told.errors).toMatch(/^\S+broken\.json: is not JSON: [^\n]+\n$/);
+  expect(told.exitCode).toBe(1);
+});
+
+test('diff tells what is in effect where a type falls back to the defaults, as plain values', async () => {
+  const policies = [
+    { types: { sync: { runningStaleAfterSeconds: 120 }, export: { retryable: false } } },
+    {
+      defaults: { runningStaleAfterSeconds: null },
+      types: { export: { retryable: false } },
+      reasonCodes: { quota: 'none' },
+    },
+  ];
+  const versions: number[] = [];
+  for (const policy of policies)
+    versions.push(await savePolicy(database.pool, parsePolicy(policy), 'test', null));
+  const { value, lines } = await run((output) => diffPolicies(output, versions[0]!, versions[1]!));
+  expect(value).toEqual([
+    { field: 'defaults.runningStaleAfterSeconds', from: 900, to: null },
+    { field: 'types.export.runningStaleAfterSeconds', from: 900, to: null },
+    { field: 'types.sync.runningStaleAfterSeconds', from: 120, to: null },
+    { field: 'reasonCodes.quota', to: 'none' },
+  ]);
+  expect(lines.slice(1)).toEqual([
+    expect.stringMatching(/^defaults\.runningStaleAfterSeconds +900 +null$/),
+    expect.stringMatching(/^types\.export\.runningStaleAfterSeconds +900 +null$/),
+    expect.stringMatching(/^types\.sync\.runningStaleAfterSeconds +120 +null$/),
+    expect.stringMatching(/^reasonCodes\.quota +- +"none"$/),
+  ]);
+});
