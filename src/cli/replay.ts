@@ -1,10 +1,10 @@
 import { ConfigError } from '../config';
 import { canonicalInstant } from '../events/instant';
 import { listGenerations } from '../projector/generations';
-import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../replay/cutover';
+import { checkCutover, cutOver, DEFAULT_FORBIDDEN, previewRollBack, rollBack } from '../replay/cutover';
 import { diffGenerations } from '../replay/generation-diff';
 import { planReplay, requireLive } from '../replay/replay-plan';
-import { parseUntil, previewEnding, previewRollBack, requireCandidate } from '../replay/replay-requests';
+import { parseUntil, previewEnding, requireCandidate } from '../replay/replay-requests';
 import { listReplays, replayStatus } from '../replay/replay-status';
 import {
   abortReplay,

@@ -98,15 +98,19 @@ export async function rollBack(
   context: OperatorContext,
   operator: Operator,
 ): Promise<{ readonly from: number; readonly to: number }> {
-  const generations = await listGenerations(context.pool);
-  const live = await requireLive(context.pool);
-  // Of several standbys the one that the live generation was made from, else the newest.
-  const standbys = generations.filter(({ state }) => state === 'standby');
-  const back = standbys.find(({ id }) => id === live.madeFrom) ?? standbys.at(-1);
+  const { from, to } = await previewRollBack(context);
+  await switchWhenLevel(context, to, ['standby'], 'roll back to', operator, 'replay.rollback', { from });
+  return { from, to };
+}
+
+/** What `rollBack` would do, or why it is refused. Changes nothing. */
+export async function previewRollBack({ pool }: OperatorContext): Promise<{ from: number; to: number }> {
+  const live = await requireLive(pool);
+  // Of several standbys the one that was live last: back and forth is between the two of the last switch.
+  const [back] = (await listGenerations(pool))
+    .filter(({ state }) => state === 'standby')
+    .sort((a, b) => (b.standbyNumber ?? 0) - (a.standbyNumber ?? 0) || b.id - a.id);
   if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
-  await switchWhenLevel(context, back.id, ['standby'], 'roll back to', operator, 'replay.rollback', {
-    from: live.id,
-  });
   return { from: live.id, to: back.id };
 }
 

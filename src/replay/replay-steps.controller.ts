@@ -3,11 +3,11 @@ import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
 import { Answers, ParsedBody, ParsedParams } from '../http/parsed';
 import { Problem } from '../http/problem';
-import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from './cutover';
+import { checkCutover, cutOver, DEFAULT_FORBIDDEN, previewRollBack, rollBack } from './cutover';
 import { OPERATOR_CONTEXT } from './operator-context';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
-import { previewEnding, previewRollBack } from './replay-requests';
+import { previewEnding } from './replay-requests';
 import {
   cutoverAnswer,
   cutoverBody,

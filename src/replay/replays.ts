@@ -152,7 +152,12 @@ export async function switchLive(
       'not_caught_up',
       `generation ${to.id} is at ${formatPosition(to.checkpoint)}, behind the live one at ${formatPosition(live.checkpoint)}`,
     );
-  await client.query(`update opstruth.generations set state = 'standby' where id = $1`, [live.id]);
+  await client.query(
+    `update opstruth.generations
+     set state = 'standby', standby_number = (select coalesce(max(standby_number), 0) + 1 from opstruth.generations)
+     where id = $1`,
+    [live.id],
+  );
   await client.query(`update opstruth.generations set state = 'live' where id = $1`, [to.id]);
   await client.query(`select pg_notify('opstruth_generations', '')`);
   return live;

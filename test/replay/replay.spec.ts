@@ -1,4 +1,7 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parsePolicy } from '../../src/classifier/policy';
+import { migrationsFolder } from '../../src/db/migrate';
 import { catchUp } from '../../src/projector/generation-projector';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import { START } from '../../src/events/position';
@@ -60,6 +63,13 @@ describe('replays', () => {
     const judge = await judgeFor(fixture.pool, generation);
     await buildGeneration(generation.id, { ...fixture.options, judge }, signal);
     return (await generationById(fixture.pool, generation.id))!;
+  }
+
+  /** Builds a generation with the same rules and makes it live. */
+  async function goTo(): Promise<number> {
+    const { id } = await build(await startReplay(context, {}, OPERATOR));
+    await cutOver(context, id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
+    return id;
   }
 
   test('the plan tells exactly what the diff after the rebuild says, from facts and from the log', async () => {
@@ -202,6 +212,33 @@ describe('replays', () => {
     await retireGeneration(context, next.id, OPERATOR);
     expect((await generationById(fixture.pool, next.id))!.state).toBe('retired');
     await expect(rollBack(context, OPERATOR)).rejects.toThrow('no standby');
+  });
+
+  test('a rollback of a rollback goes forward again, however many older standbys there are', async () => {
+    const first = fixture.generation.id;
+    const second = await goTo();
+    const third = await goTo();
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    // The first is a standby too, and what the second was made from.
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    // A cutover from there: the newest standby is not the one that was live before it.
+    const fourth = await goTo();
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: second });
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: fourth });
+    await retireGeneration(context, second, OPERATOR);
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: third });
+    expect((await generationById(fixture.pool, first))!.state).toBe('standby');
+  });
+
+  test('a database of an older version knows from its audit entries which generation was live last', async () => {
+    const { pool } = fixture;
+    const second = await goTo();
+    const third = await goTo();
+    await rollBack(context, OPERATOR);
+    await pool.query('alter table opstruth.generations drop column standby_number');
+    await pool.query(await readFile(join(migrationsFolder(), '0006_last_live.sql'), 'utf8'));
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
   });
 
   test('a second replay is refused while one is under way, and every step checks the state', async () => {
