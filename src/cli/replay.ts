@@ -41,6 +41,10 @@ export interface StepFlags {
   readonly reason?: string;
 }
 
+export interface RollbackFlags extends StepFlags {
+  readonly from?: number;
+}
+
 export async function planReplayVerb(output: Output, flags: CandidateFlags & { asOf?: string }) {
   const asOf = asOfFlag(flags.asOf);
   await onReplays(output, async ({ context }) => {
@@ -106,13 +110,15 @@ export async function cutoverVerb(output: Output, id: number, flags: CutoverFlag
   });
 }
 
-export async function rollbackVerb(output: Output, { apply = false, reason }: StepFlags) {
+/** With `from` refused where another generation is live by now, as when two operators go back at once. */
+export async function rollbackVerb(output: Output, { apply = false, from: expected, reason }: RollbackFlags) {
   await onReplays(output, async ({ context }) => {
-    const switched = apply ? await rollBack(context, operatorOf(reason)) : await previewRollBack(context);
-    output.result({ applied: apply, ...switched }, ({ from, to }) => [
+    const { from, to } = await previewRollBack(context, expected);
+    if (apply) await rollBack(context, operatorOf(reason), from);
+    output.result({ applied: apply, from, to }, () => [
       apply
         ? `generation ${to} is live again; ${from} is standby`
-        : `would make generation ${to} live again and ${from} standby; add --apply`,
+        : `would make generation ${to} live again and ${from} standby; add --apply --from ${from}`,
     ]);
   });
 }

@@ -145,8 +145,7 @@ export async function switchLive(
   generations: readonly Generation[],
   to: Generation,
 ): Promise<Generation> {
-  const live = generations.find(({ state }) => state === 'live');
-  if (!live) throw new ReplayRefusedError('wrong_state', 'there is no live generation to switch from');
+  const live = liveOf(generations);
   if (comparePositions(to.checkpoint, live.checkpoint) < 0)
     throw new ReplayRefusedError(
       'not_caught_up',
@@ -188,6 +187,12 @@ export async function inLockedRegistry<T>(
   } finally {
     client.release();
   }
+}
+
+export function liveOf(generations: readonly Generation[]): Generation {
+  const live = generations.find(({ state }) => state === 'live');
+  if (!live) throw new ReplayRefusedError('wrong_state', 'there is no live generation to switch from');
+  return live;
 }
 
 export function stateOf(

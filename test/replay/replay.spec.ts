@@ -231,6 +231,37 @@ describe('replays', () => {
     expect((await generationById(fixture.pool, first))!.state).toBe('standby');
   });
 
+  test('of two operators who roll back at once one is refused, so that they do not cancel each other', async () => {
+    const first = fixture.generation.id;
+    const second = await goTo();
+    // Both have looked when the registry is free again: the second finds what the first did.
+    const client = await fixture.pool.connect();
+    await client.query(`begin; select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    const outcomes = [rollBack(context, OPERATOR), rollBack(context, OPERATOR)].map((one) =>
+      one.catch((error: Error) => error),
+    );
+    await eventually(async () => {
+      const { rows } = await client.query(
+        `select from pg_locks where locktype = 'advisory' and not granted and database = (
+           select oid from pg_database where datname = current_database())`,
+      );
+      return rows.length === 2;
+    });
+    await client.query('commit');
+    client.release();
+    const told = await Promise.all(outcomes);
+    expect(told).toContainEqual({ from: second, to: first });
+    expect(told).toContainEqual(
+      expect.objectContaining({
+        code: 'wrong_state',
+        message: `generation ${second} is no longer live: ${first} is`,
+      }),
+    );
+    expect((await liveGeneration(fixture.pool))!.id).toBe(first);
+    // And one who comes later, with what a preview said before.
+    await expect(rollBack(context, OPERATOR, second)).rejects.toThrow('is no longer live');
+  });
+
   test('a database of an older version knows from its audit entries which generation was live last', async () => {
     const { pool } = fixture;
     const second = await goTo();

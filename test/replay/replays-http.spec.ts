@@ -111,6 +111,15 @@ test('a cutover is a preview until it is applied, is refused with its objections
   const back = await app.post('rollback', { apply: true, reason: 'too loud' });
   expect(back.answer.data).toEqual({ applied: true, from: id, to: before });
   expect(await liveId()).toBe(before);
+  for (const apply of [false, true]) {
+    const late = await app.post('rollback', { apply, from: id });
+    expect(late.answer).toMatchObject({
+      status: 409,
+      code: 'wrong_state',
+      detail: `generation ${id} is no longer live: ${before} is`,
+    });
+  }
+  expect(await liveId()).toBe(before);
 
   expect((await app.post(`replays/${id}/retire`)).answer.data).toMatchObject({
     applied: false,
