@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { classifiers } from '../classifier/classifier';
+import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { comparePositions, formatPosition, START } from '../events/position';
 import type { Position } from '../events/position';
@@ -60,6 +61,7 @@ export async function startReplay(
     throw new ReplayRefusedError('invalid', `there is no classifier version ${classifierVersion}`);
   await loadPolicy(pool, policyVersion);
   const { until } = request;
+  await requireReached(context, until);
   const facts = !request.full && until === undefined && isOfSurfaces(live, surfaces);
   const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
 
@@ -70,7 +72,8 @@ export async function startReplay(
     if (other && until === undefined)
       throw new ReplayRefusedError(
         'replay_under_way',
-        `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): cut it over or abort it first`,
+        `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): ` +
+          `${other.state === 'ready' ? 'cut it over' : 'wait for it'} or abort it first`,
       );
     const generation = await createGeneration(client, {
       surfaces,
@@ -103,10 +106,35 @@ export async function startReplay(
       ...operator,
       action: 'replay.start',
       generation: generation.id,
-      details: { classifierVersion, policyVersion, madeBy: facts ? 'facts' : 'full' },
+      details: {
+        classifierVersion,
+        policyVersion,
+        madeBy: facts ? 'facts' : 'full',
+        ...(until && { until: 'at' in until ? until.at : formatPosition(until.position) }),
+      },
     });
     return { ...generation, madeBy: facts ? 'facts' : 'full', workTotal: total };
   });
+}
+
+/** A generation up to an end that is still to come would not show what its name says, once that has come. */
+async function requireReached(
+  { store, clock }: OperatorContext,
+  until: StartRequest['until'],
+): Promise<void> {
+  if (!until) return;
+  if ('at' in until) {
+    const now = clock.now();
+    if (isLater(until.at, now))
+      throw new ReplayRefusedError('invalid', `${until.at} is in the future: it is ${now} here`);
+    return;
+  }
+  const tail = await store.tail();
+  if (comparePositions(until.position, tail) > 0)
+    throw new ReplayRefusedError(
+      'invalid',
+      `position ${formatPosition(until.position)} is beyond the end of the log, which is at ${formatPosition(tail)}`,
+    );
 }
 
 /** Gives up a replay that is not live: what was built is dropped. */

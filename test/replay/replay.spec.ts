@@ -4,7 +4,7 @@ import { parsePolicy } from '../../src/classifier/policy';
 import { migrationsFolder } from '../../src/db/migrate';
 import { catchUp } from '../../src/projector/generation-projector';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
-import { START } from '../../src/events/position';
+import { formatPosition, START } from '../../src/events/position';
 import type { Generation } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
@@ -280,6 +280,9 @@ describe('replays', () => {
       ReplayRefusedError,
     );
     await expect(abortReplay(context, 999, OPERATOR)).rejects.toMatchObject({ code: 'no_such_replay' });
+    await expect(startReplay(context, {}, OPERATOR)).rejects.toThrow(/: wait for it or abort it first$/);
+    await build(first);
+    await expect(startReplay(context, {}, OPERATOR)).rejects.toThrow(/: cut it over or abort it first$/);
     await abortReplay(context, first.id, OPERATOR);
     await expect(startReplay(context, { policyVersion: 999 }, OPERATOR)).rejects.toThrow(
       'no policy version 999',
@@ -299,6 +302,26 @@ describe('replays', () => {
     expect(rows[0]!.runs).toBeLessThan(WORKLOAD.runs);
     await expect(checkCutover(context, built.id, GATE, AS_OF)).rejects.toThrow('historical');
     await retireGeneration(context, built.id, OPERATOR);
+  });
+
+  test('a historical generation up to an end that is still to come is refused', async () => {
+    const tomorrow = '2026-01-02T00:00:00.000Z';
+    await expect(startReplay(context, { until: { at: tomorrow } }, OPERATOR)).rejects.toMatchObject({
+      code: 'invalid',
+      message: `${tomorrow} is in the future: it is ${AS_OF} here`,
+    });
+    const tail = await fixture.store.tail();
+    const beyond = { commit: tail.commit, prepare: tail.prepare + 1n };
+    await expect(startReplay(context, { until: { position: beyond } }, OPERATOR)).rejects.toMatchObject({
+      code: 'invalid',
+      message: expect.stringMatching(/is beyond the end of the log, which is at/) as string,
+    });
+    // Now, and the last event, are there.
+    for (const until of [{ at: AS_OF }, { position: tail }]) await startReplay(context, { until }, OPERATOR);
+    const { rows } = await fixture.pool.query<{ until: string }>(
+      `select details->>'until' as until from opstruth.audit_entries where action = 'replay.start' order by id`,
+    );
+    expect(rows).toEqual([{ until: AS_OF }, { until: formatPosition(tail) }]);
   });
 
   test('a stream that parks in the new generation and not in the live one blocks the cutover', async () => {

@@ -163,6 +163,8 @@ test('every step says what stands in its way', async () => {
   expect(await told('replays', { policyVersion: 999 })).toEqual([422, 'unprocessable']);
   expect(await told('replays:plan', { classifierVersion: 999 })).toEqual([422, 'unprocessable']);
   expect(await told('replays', { until: 'yesterday' })).toEqual([400, 'invalid_request']);
+  expect(await told('replays', { until: '2026-01-02T00:00:00Z' })).toEqual([422, 'unprocessable']);
+  expect(await told('replays', { until: '99999999999999999999.0' })).toEqual([422, 'unprocessable']);
   expect(await told('replays', { policy: 1 })).toEqual([400, 'invalid_request']);
 
   const id = await app.start({ policyVersion: app.stricter });
