@@ -14,7 +14,7 @@ import {
   rollbackVerb,
   startReplayVerb,
 } from './replay';
-import type { CandidateFlags, CutoverFlags, StartFlags, StepFlags } from './replay';
+import type { CandidateFlags, CutoverFlags, RollbackFlags, StartFlags, StepFlags } from './replay';
 
 type Verb = <Args extends unknown[]>(
   work: (output: Output, ...args: Args) => Promise<void>,
@@ -83,8 +83,9 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .command('rollback')
     .description('make the generation live again that was so before')
     .option('--apply', 'do it (without: only say what would be done)')
+    .option('--from <id>', 'only if this generation is still the live one', positive)
     .option('--reason <text>', 'why, kept with the decision')
-    .action(verb((output, flags: StepFlags) => rollbackVerb(output, flags)));
+    .action(verb((output, flags: RollbackFlags) => rollbackVerb(output, flags)));
   replay
     .command('retire')
     .description('drop a standby or historical generation')

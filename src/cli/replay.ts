@@ -2,10 +2,10 @@ import { ConfigError } from '../config';
 import { canonicalInstant } from '../events/instant';
 import { listGenerations } from '../projector/generations';
 import { listAuditEntries } from '../replay/audit-entries';
-import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../replay/cutover';
+import { checkCutover, cutOver, DEFAULT_FORBIDDEN, previewRollBack, rollBack } from '../replay/cutover';
 import { diffGenerations } from '../replay/generation-diff';
 import { planReplay, requireLive } from '../replay/replay-plan';
-import { parseUntil, previewEnding, previewRollBack, requireCandidate } from '../replay/replay-requests';
+import { parseUntil, previewEnding, requireCandidate } from '../replay/replay-requests';
 import { listReplays, replayStatus } from '../replay/replay-status';
 import {
   abortReplay,
@@ -40,6 +40,10 @@ export interface CutoverFlags {
 export interface StepFlags {
   readonly apply?: boolean;
   readonly reason?: string;
+}
+
+export interface RollbackFlags extends StepFlags {
+  readonly from?: number;
 }
 
 export async function planReplayVerb(output: Output, flags: CandidateFlags & { asOf?: string }) {
@@ -114,13 +118,15 @@ export async function cutoverVerb(output: Output, id: number, flags: CutoverFlag
   });
 }
 
-export async function rollbackVerb(output: Output, { apply = false, reason }: StepFlags) {
+/** With `from` refused where another generation is live by now, as when two operators go back at once. */
+export async function rollbackVerb(output: Output, { apply = false, from: expected, reason }: RollbackFlags) {
   await onReplays(output, async ({ context }) => {
-    const switched = apply ? await rollBack(context, operatorOf(reason)) : await previewRollBack(context);
-    output.result({ applied: apply, ...switched }, ({ from, to }) => [
+    const { from, to } = await previewRollBack(context, expected);
+    if (apply) await rollBack(context, operatorOf(reason), from);
+    output.result({ applied: apply, from, to }, () => [
       apply
         ? `generation ${to} is live again; ${from} is standby`
-        : `would make generation ${to} live again and ${from} standby; add --apply`,
+        : `would make generation ${to} live again and ${from} standby; add --apply --from ${from}`,
     ]);
   });
 }

@@ -33,6 +33,8 @@ export interface Generation {
   readonly readyAt: Date | null;
   readonly requestedBy: string | null;
   readonly reason: string | null;
+  /** Higher the later it stopped being live; null when it never was, or still is for the first time. */
+  readonly standbyNumber: number | null;
 }
 
 export function isHistorical(generation: Pick<Generation, 'untilAt' | 'untilPosition'>): boolean {
@@ -42,7 +44,7 @@ export function isHistorical(generation: Pick<Generation, 'untilAt' | 'untilPosi
 const COLUMNS = `id, schema_name, state, classifier_version, policy_version, surfaces_digest, log_identity,
   checkpoint_commit, checkpoint_prepare, epoch, events_applied, checkpoint_at, failure, made_by, made_from,
   to_char(until_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as until_at, until_commit, until_prepare,
-  phase, work_total, work_done, started_at, ready_at, requested_by, reason`;
+  phase, work_total, work_done, started_at, ready_at, requested_by, reason, standby_number`;
 
 export async function liveGeneration(pool: Pool): Promise<Generation | null> {
   const { rows } = await pool.query<GenerationRow>(
@@ -195,6 +197,7 @@ interface GenerationRow {
   ready_at: Date | null;
   requested_by: string | null;
   reason: string | null;
+  standby_number: number | null;
 }
 
 function generationOf(row: GenerationRow): Generation {
@@ -225,5 +228,6 @@ function generationOf(row: GenerationRow): Generation {
     readyAt: row.ready_at,
     requestedBy: row.requested_by,
     reason: row.reason,
+    standbyNumber: row.standby_number,
   };
 }

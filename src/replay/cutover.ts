@@ -8,7 +8,14 @@ import { loadParkedStreams } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import { diffGenerations } from './generation-diff';
 import type { OperatorContext } from './operator-context';
-import { inLockedRegistry, ReplayRefusedError, requireGeneration, stateOf, switchLive } from './replays';
+import {
+  inLockedRegistry,
+  liveOf,
+  ReplayRefusedError,
+  requireGeneration,
+  stateOf,
+  switchLive,
+} from './replays';
 import type { Operator } from './replays';
 import { requireLive } from './replay-plan';
 import type { Comparison, MatrixClass } from './transition-matrix';
@@ -40,6 +47,12 @@ export interface CutoverCheck {
   readonly comparison: Comparison;
   /** What stands in the way; empty when nothing does. */
   readonly objections: readonly string[];
+}
+
+/** The generation that is live, and the one to be live in its place. */
+export interface RollBack {
+  readonly from: number;
+  readonly to: number;
 }
 
 const SWITCH_ATTEMPTS = 200;
@@ -85,46 +98,62 @@ export async function cutOver(
       throw new ReplayRefusedError('gate', `the cutover to generation ${id} is refused`, check.objections);
     if (!operator.reason) throw new ReplayRefusedError('invalid', 'forcing a cutover needs a reason');
   }
-  await switchWhenLevel(context, id, ['ready'], 'cut over to', operator, 'replay.cutover', {
-    from: check.from,
-    changedPercent: check.comparison.changedPercent,
-    forced: check.objections,
-  });
+  const details = { changedPercent: check.comparison.changedPercent, forced: check.objections };
+  const step = { allowed: ['ready'], verb: 'cut over to', action: 'replay.cutover', details } as const;
+  // What was compared is what is switched: not with another generation that went live meanwhile.
+  await switchWhenLevel(context, { from: check.from, to: id, ...step }, operator);
   return check;
 }
 
-/** Goes back to the generation that was live before; it has kept following the log. Answers the ids `{from, to}`. */
+/**
+ * Goes back to the generation that was live before; it has kept following the log. Answers the ids `{from, to}`. Refused
+ * when another than `from`, or than the one found here, is live at the switch: of two who go back at once, the second
+ * would undo what the first did.
+ */
 export async function rollBack(
   context: OperatorContext,
   operator: Operator,
-): Promise<{ readonly from: number; readonly to: number }> {
-  const generations = await listGenerations(context.pool);
-  const live = await requireLive(context.pool);
-  // Of several standbys the one that the live generation was made from, else the newest.
-  const standbys = generations.filter(({ state }) => state === 'standby');
-  const back = standbys.find(({ id }) => id === live.madeFrom) ?? standbys.at(-1);
+  from?: number,
+): Promise<RollBack> {
+  const wanted = await previewRollBack(context, from);
+  const step = { allowed: ['standby'], verb: 'roll back to', action: 'replay.rollback' } as const;
+  await switchWhenLevel(context, { ...wanted, ...step }, operator);
+  return wanted;
+}
+
+/** What `rollBack` would do, or why it is refused. Changes nothing. */
+export async function previewRollBack({ pool }: OperatorContext, from?: number): Promise<RollBack> {
+  const generations = await listGenerations(pool);
+  const live = from === undefined ? liveOf(generations) : requireStillLive(generations, from);
+  // Of several standbys the one that was live last: back and forth is between the two of the last switch.
+  const [back] = generations
+    .filter(({ state }) => state === 'standby')
+    .sort((a, b) => (b.standbyNumber ?? 0) - (a.standbyNumber ?? 0) || b.id - a.id);
   if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
-  await switchWhenLevel(context, back.id, ['standby'], 'roll back to', operator, 'replay.rollback', {
-    from: live.id,
-  });
   return { from: live.id, to: back.id };
+}
+
+interface Switch extends RollBack {
+  /** The states that `to` may be in. */
+  readonly allowed: readonly Generation['state'][];
+  readonly verb: string;
+  readonly action: string;
+  /** For the audit entry, beside `from`. */
+  readonly details?: object;
 }
 
 async function switchWhenLevel(
   context: OperatorContext,
-  id: number,
-  allowed: readonly Generation['state'][],
-  verb: string,
+  { from, to, allowed, verb, action, details }: Switch,
   operator: Operator,
-  action: string,
-  details: object,
 ): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      await approach(context, id);
+      await approach(context, to);
       await inLockedRegistry(context, async (client, generations) => {
-        await switchLive(client, generations, stateOf(generations, id, allowed, verb));
-        await recordAudit(client, { ...operator, action, generation: id, details });
+        requireStillLive(generations, from);
+        await switchLive(client, generations, stateOf(generations, to, allowed, verb));
+        await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
       });
       return;
     } catch (error) {
@@ -133,6 +162,13 @@ async function switchWhenLevel(
       await sleep(BETWEEN_ATTEMPTS_MS, new AbortController().signal);
     }
   }
+}
+
+function requireStillLive(generations: readonly Generation[], from: number): Generation {
+  const live = liveOf(generations);
+  if (live.id !== from)
+    throw new ReplayRefusedError('wrong_state', `generation ${from} is no longer live: ${live.id} is`);
+  return live;
 }
 
 /** No projector of this version is at work while the live generation is another version's: what it would do is done here. */

@@ -5,7 +5,6 @@ import { isHistorical, listGenerations } from '../projector/generations';
 import { listPolicies } from '../projector/policies';
 import type { OperatorContext } from './operator-context';
 import type { Candidate } from './replay-plan';
-import { requireLive } from './replay-plan';
 import { ReplayRefusedError, stateOf } from './replays';
 import type { StartRequest } from './replays';
 
@@ -37,15 +36,6 @@ export function parseUntil(text: string): NonNullable<StartRequest['until']> | n
   } catch {
     return null;
   }
-}
-
-/** What `rollBack` would do, or why it is refused. Changes nothing. */
-export async function previewRollBack({ pool }: OperatorContext): Promise<{ from: number; to: number }> {
-  const live = await requireLive(pool);
-  const standbys = (await listGenerations(pool)).filter(({ state }) => state === 'standby');
-  const back = standbys.find(({ id }) => id === live.madeFrom) ?? standbys.at(-1);
-  if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
-  return { from: live.id, to: back.id };
 }
 
 /** Refuses what `abortReplay` or `retireGeneration` would refuse. Changes nothing. */

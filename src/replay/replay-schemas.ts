@@ -49,6 +49,15 @@ export type CutoverBody = z.infer<typeof cutoverBody>;
 export const stepBody = z.strictObject({ apply, reason });
 export type StepBody = z.infer<typeof stepBody>;
 
+export const rollbackBody = z.strictObject({
+  apply,
+  from: id
+    .optional()
+    .describe('The generation that is live, as a preview told: refused when another is by now.'),
+  reason,
+});
+export type RollbackBody = z.infer<typeof rollbackBody>;
+
 /** Ids in paths are digits; anything else names nothing that could be there. */
 export const replayParams = z.strictObject({
   id: describeInput(

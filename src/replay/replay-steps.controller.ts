@@ -3,20 +3,21 @@ import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
 import { Answers, ParsedBody, ParsedParams } from '../http/parsed';
 import { Problem } from '../http/problem';
-import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from './cutover';
+import { checkCutover, cutOver, DEFAULT_FORBIDDEN, previewRollBack, rollBack } from './cutover';
 import { OPERATOR_CONTEXT } from './operator-context';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
-import { previewEnding, previewRollBack } from './replay-requests';
+import { previewEnding } from './replay-requests';
 import {
   cutoverAnswer,
   cutoverBody,
   endingAnswer,
   replayParams,
   rollbackAnswer,
+  rollbackBody,
   stepBody,
 } from './replay-schemas';
-import type { CutoverBody, ReplayParams, StepBody } from './replay-schemas';
+import type { CutoverBody, ReplayParams, RollbackBody, StepBody } from './replay-schemas';
 import { replayStatus } from './replay-status';
 import { abortReplay, retireGeneration } from './replays';
 import type { Operator } from './replays';
@@ -53,12 +54,12 @@ export class ReplayStepsController {
   @NeedsCapability('projections.operate')
   @Answers(rollbackAnswer)
   async rollback(
-    @ParsedBody(stepBody) { apply, reason }: StepBody,
+    @ParsedBody(rollbackBody) { apply, from, reason }: RollbackBody,
     @CurrentPrincipal() principal: Principal,
   ) {
     const switched = apply
-      ? await rollBack(this.context, operatorOf(principal, reason))
-      : await previewRollBack(this.context);
+      ? await rollBack(this.context, operatorOf(principal, reason), from)
+      : await previewRollBack(this.context, from);
     return { data: { applied: apply, ...switched } };
   }
 

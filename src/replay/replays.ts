@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { classifiers } from '../classifier/classifier';
+import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { comparePositions, formatPosition, START } from '../events/position';
 import type { Position } from '../events/position';
@@ -60,6 +61,7 @@ export async function startReplay(
     throw new ReplayRefusedError('invalid', `there is no classifier version ${classifierVersion}`);
   await loadPolicy(pool, policyVersion);
   const { until } = request;
+  await requireReached(context, until);
   const facts = !request.full && until === undefined && isOfSurfaces(live, surfaces);
   const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
 
@@ -70,7 +72,8 @@ export async function startReplay(
     if (other && until === undefined)
       throw new ReplayRefusedError(
         'replay_under_way',
-        `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): cut it over or abort it first`,
+        `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): ` +
+          `${other.state === 'ready' ? 'cut it over' : 'wait for it'} or abort it first`,
       );
     const generation = await createGeneration(client, {
       surfaces,
@@ -103,10 +106,35 @@ export async function startReplay(
       ...operator,
       action: 'replay.start',
       generation: generation.id,
-      details: { classifierVersion, policyVersion, madeBy: facts ? 'facts' : 'full' },
+      details: {
+        classifierVersion,
+        policyVersion,
+        madeBy: facts ? 'facts' : 'full',
+        ...(until && { until: 'at' in until ? until.at : formatPosition(until.position) }),
+      },
     });
     return { ...generation, madeBy: facts ? 'facts' : 'full', workTotal: total };
   });
+}
+
+/** A generation up to an end that is still to come would not show what its name says, once that has come. */
+async function requireReached(
+  { store, clock }: OperatorContext,
+  until: StartRequest['until'],
+): Promise<void> {
+  if (!until) return;
+  if ('at' in until) {
+    const now = clock.now();
+    if (isLater(until.at, now))
+      throw new ReplayRefusedError('invalid', `${until.at} is in the future: it is ${now} here`);
+    return;
+  }
+  const tail = await store.tail();
+  if (comparePositions(until.position, tail) > 0)
+    throw new ReplayRefusedError(
+      'invalid',
+      `position ${formatPosition(until.position)} is beyond the end of the log, which is at ${formatPosition(tail)}`,
+    );
 }
 
 /** Gives up a replay that is not live: what was built is dropped. */
@@ -145,14 +173,18 @@ export async function switchLive(
   generations: readonly Generation[],
   to: Generation,
 ): Promise<Generation> {
-  const live = generations.find(({ state }) => state === 'live');
-  if (!live) throw new ReplayRefusedError('wrong_state', 'there is no live generation to switch from');
+  const live = liveOf(generations);
   if (comparePositions(to.checkpoint, live.checkpoint) < 0)
     throw new ReplayRefusedError(
       'not_caught_up',
       `generation ${to.id} is at ${formatPosition(to.checkpoint)}, behind the live one at ${formatPosition(live.checkpoint)}`,
     );
-  await client.query(`update opstruth.generations set state = 'standby' where id = $1`, [live.id]);
+  await client.query(
+    `update opstruth.generations
+     set state = 'standby', standby_number = (select coalesce(max(standby_number), 0) + 1 from opstruth.generations)
+     where id = $1`,
+    [live.id],
+  );
   await client.query(`update opstruth.generations set state = 'live' where id = $1`, [to.id]);
   await client.query(`select pg_notify('opstruth_generations', '')`);
   return live;
@@ -183,6 +215,12 @@ export async function inLockedRegistry<T>(
   } finally {
     client.release();
   }
+}
+
+export function liveOf(generations: readonly Generation[]): Generation {
+  const live = generations.find(({ state }) => state === 'live');
+  if (!live) throw new ReplayRefusedError('wrong_state', 'there is no live generation to switch from');
+  return live;
 }
 
 export function stateOf(

@@ -126,7 +126,16 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   );
   expect(await liveId()).toBe(id);
 
-  expect((await run((output) => rollbackVerb(output, {}))).text).toMatch(/^would make .*; add --apply$/);
+  expect((await run((output) => rollbackVerb(output, {}))).text).toMatch(
+    new RegExp(`^would make .*; add --apply --from ${id}$`),
+  );
+  expect(await liveId()).toBe(id);
+  // As one who read the preview before somebody else went back.
+  const late = await run((output) => rollbackVerb(output, { apply: true, from: first }), true);
+  expect(late).toMatchObject({
+    exitCode: 1,
+    value: { refused: 'wrong_state', message: `generation ${first} is no longer live: ${id} is` },
+  });
   expect(await liveId()).toBe(id);
   await run((output) => rollbackVerb(output, { apply: true, reason: 'too quiet' }));
   expect(await liveId()).toBe(first);
@@ -255,7 +264,12 @@ test('the command line hands flags over as the verbs take them, and refuses othe
   await program.parseAsync(['replay', 'start', '--policy', '3', '--full', '--until', '1.2'], {
     from: 'user',
   });
-  expect(calls).toEqual([[7, { maxChange: 2.5, force: true }], [{ policy: 3, full: true, until: '1.2' }]]);
+  await program.parseAsync(['replay', 'rollback', '--apply', '--from', '4'], { from: 'user' });
+  expect(calls).toEqual([
+    [7, { maxChange: 2.5, force: true }],
+    [{ policy: 3, full: true, until: '1.2' }],
+    [{ apply: true, from: 4 }],
+  ]);
   for (const command of program.commands[0]!.commands)
     command.exitOverride().configureOutput({ writeErr: () => undefined });
   for (const wrong of ['101', '-1', '', 'many'])

@@ -1,7 +1,10 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { parsePolicy } from '../../src/classifier/policy';
+import { migrationsFolder } from '../../src/db/migrate';
 import { catchUp } from '../../src/projector/generation-projector';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
-import { START } from '../../src/events/position';
+import { formatPosition, START } from '../../src/events/position';
 import type { Generation } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
@@ -60,6 +63,13 @@ describe('replays', () => {
     const judge = await judgeFor(fixture.pool, generation);
     await buildGeneration(generation.id, { ...fixture.options, judge }, signal);
     return (await generationById(fixture.pool, generation.id))!;
+  }
+
+  /** Builds a generation with the same rules and makes it live. */
+  async function goTo(): Promise<number> {
+    const { id } = await build(await startReplay(context, {}, OPERATOR));
+    await cutOver(context, id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
+    return id;
   }
 
   test('the plan tells exactly what the diff after the rebuild says, from facts and from the log', async () => {
@@ -204,6 +214,64 @@ describe('replays', () => {
     await expect(rollBack(context, OPERATOR)).rejects.toThrow('no standby');
   });
 
+  test('a rollback of a rollback goes forward again, however many older standbys there are', async () => {
+    const first = fixture.generation.id;
+    const second = await goTo();
+    const third = await goTo();
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    // The first is a standby too, and what the second was made from.
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    // A cutover from there: the newest standby is not the one that was live before it.
+    const fourth = await goTo();
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: second });
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: fourth });
+    await retireGeneration(context, second, OPERATOR);
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: third });
+    expect((await generationById(fixture.pool, first))!.state).toBe('standby');
+  });
+
+  test('of two operators who roll back at once one is refused, so that they do not cancel each other', async () => {
+    const first = fixture.generation.id;
+    const second = await goTo();
+    // Both have looked when the registry is free again: the second finds what the first did.
+    const client = await fixture.pool.connect();
+    await client.query(`begin; select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    const outcomes = [rollBack(context, OPERATOR), rollBack(context, OPERATOR)].map((one) =>
+      one.catch((error: Error) => error),
+    );
+    await eventually(async () => {
+      const { rows } = await client.query(
+        `select from pg_locks where locktype = 'advisory' and not granted and database = (
+           select oid from pg_database where datname = current_database())`,
+      );
+      return rows.length === 2;
+    });
+    await client.query('commit');
+    client.release();
+    const told = await Promise.all(outcomes);
+    expect(told).toContainEqual({ from: second, to: first });
+    expect(told).toContainEqual(
+      expect.objectContaining({
+        code: 'wrong_state',
+        message: `generation ${second} is no longer live: ${first} is`,
+      }),
+    );
+    expect((await liveGeneration(fixture.pool))!.id).toBe(first);
+    // And one who comes later, with what a preview said before.
+    await expect(rollBack(context, OPERATOR, second)).rejects.toThrow('is no longer live');
+  });
+
+  test('a database of an older version knows from its audit entries which generation was live last', async () => {
+    const { pool } = fixture;
+    const second = await goTo();
+    const third = await goTo();
+    await rollBack(context, OPERATOR);
+    await pool.query('alter table opstruth.generations drop column standby_number');
+    await pool.query(await readFile(join(migrationsFolder(), '0006_last_live.sql'), 'utf8'));
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
+  });
+
   test('a second replay is refused while one is under way, and every step checks the state', async () => {
     const first = await startReplay(context, { policyVersion: stricter }, OPERATOR);
     await expect(startReplay(context, {}, OPERATOR)).rejects.toMatchObject({ code: 'replay_under_way' });
@@ -212,6 +280,9 @@ describe('replays', () => {
       ReplayRefusedError,
     );
     await expect(abortReplay(context, 999, OPERATOR)).rejects.toMatchObject({ code: 'no_such_replay' });
+    await expect(startReplay(context, {}, OPERATOR)).rejects.toThrow(/: wait for it or abort it first$/);
+    await build(first);
+    await expect(startReplay(context, {}, OPERATOR)).rejects.toThrow(/: cut it over or abort it first$/);
     await abortReplay(context, first.id, OPERATOR);
     await expect(startReplay(context, { policyVersion: 999 }, OPERATOR)).rejects.toThrow(
       'no policy version 999',
@@ -231,6 +302,26 @@ describe('replays', () => {
     expect(rows[0]!.runs).toBeLessThan(WORKLOAD.runs);
     await expect(checkCutover(context, built.id, GATE, AS_OF)).rejects.toThrow('historical');
     await retireGeneration(context, built.id, OPERATOR);
+  });
+
+  test('a historical generation up to an end that is still to come is refused', async () => {
+    const tomorrow = '2026-01-02T00:00:00.000Z';
+    await expect(startReplay(context, { until: { at: tomorrow } }, OPERATOR)).rejects.toMatchObject({
+      code: 'invalid',
+      message: `${tomorrow} is in the future: it is ${AS_OF} here`,
+    });
+    const tail = await fixture.store.tail();
+    const beyond = { commit: tail.commit, prepare: tail.prepare + 1n };
+    await expect(startReplay(context, { until: { position: beyond } }, OPERATOR)).rejects.toMatchObject({
+      code: 'invalid',
+      message: expect.stringMatching(/is beyond the end of the log, which is at/) as string,
+    });
+    // Now, and the last event, are there.
+    for (const until of [{ at: AS_OF }, { position: tail }]) await startReplay(context, { until }, OPERATOR);
+    const { rows } = await fixture.pool.query<{ until: string }>(
+      `select details->>'until' as until from opstruth.audit_entries where action = 'replay.start' order by id`,
+    );
+    expect(rows).toEqual([{ until: AS_OF }, { until: formatPosition(tail) }]);
   });
 
   test('a stream that parks in the new generation and not in the live one blocks the cutover', async () => {

@@ -111,6 +111,15 @@ test('a cutover is a preview until it is applied, is refused with its objections
   const back = await app.post('rollback', { apply: true, reason: 'too loud' });
   expect(back.answer.data).toEqual({ applied: true, from: id, to: before });
   expect(await liveId()).toBe(before);
+  for (const apply of [false, true]) {
+    const late = await app.post('rollback', { apply, from: id });
+    expect(late.answer).toMatchObject({
+      status: 409,
+      code: 'wrong_state',
+      detail: `generation ${id} is no longer live: ${before} is`,
+    });
+  }
+  expect(await liveId()).toBe(before);
 
   expect((await app.post(`replays/${id}/retire`)).answer.data).toMatchObject({
     applied: false,
@@ -164,6 +173,8 @@ test('every step says what stands in its way', async () => {
   expect(await told('replays', { policyVersion: 999 })).toEqual([422, 'unprocessable']);
   expect(await told('replays:plan', { classifierVersion: 999 })).toEqual([422, 'unprocessable']);
   expect(await told('replays', { until: 'yesterday' })).toEqual([400, 'invalid_request']);
+  expect(await told('replays', { until: '2026-01-02T00:00:00Z' })).toEqual([422, 'unprocessable']);
+  expect(await told('replays', { until: '99999999999999999999.0' })).toEqual([422, 'unprocessable']);
   expect(await told('replays', { policy: 1 })).toEqual([400, 'invalid_request']);
 
   const id = await app.start({ policyVersion: app.stricter });
