@@ -41,6 +41,7 @@ const SPOKEN = new Set([
   'EmbeddedPostgresError',
   'MigrationError',
   'EventCopyError',
+  'ReplayRefusedError',
   'LogOccupiedError',
   'EventStoreUnavailableError',
   'EventStoreRefusedError',

@@ -183,15 +183,19 @@ describe('replays', () => {
     ]);
     const request = { gate: GATE, force: false, asOf: AS_OF };
     await expect(cutOver(context, next.id, request, OPERATOR)).rejects.toMatchObject({ code: 'gate' });
-    await expect(cutOver(context, next.id, { ...request, force: true }, OPERATOR)).rejects.toMatchObject({
-      code: 'invalid',
-    });
+    for (const reason of [null, '', ' \n\t'])
+      await expect(
+        cutOver(context, next.id, { ...request, force: true }, { actor: 'ops', reason }),
+      ).rejects.toMatchObject({ code: 'reason_required' });
+    await expect(
+      cutOver(context, next.id, { ...request, force: true }, { actor: 'ops', reason: 'x'.repeat(501) }),
+    ).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('at most 500') as string });
     expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
     await cutOver(
       context,
       next.id,
       { ...request, force: true },
-      { actor: 'ops', reason: 'agreed with the team' },
+      { actor: 'ops', reason: '  agreed with the team\n' },
     );
     expect((await liveGeneration(fixture.pool))!.id).toBe(next.id);
     const { rows } = await fixture.pool.query(

@@ -97,9 +97,12 @@ test('a cutover is a preview until it is applied, is refused with its objections
   const refused = await app.post(`replays/${id}/cutover`, { apply: true });
   expect(refused.statusCode).toBe(409);
   expect(refused.answer).toMatchObject({ code: 'cutover_refused', objections });
-  const unreasoned = await app.post(`replays/${id}/cutover`, { apply: true, force: true });
-  expect(unreasoned.statusCode).toBe(422);
-  expect(unreasoned.answer).toMatchObject({ code: 'reason_required' });
+  for (const reason of [undefined, ' \n']) {
+    const unreasoned = await app.post(`replays/${id}/cutover`, { apply: true, force: true, reason });
+    expect(unreasoned.statusCode).toBe(422);
+    expect(unreasoned.answer).toMatchObject({ code: 'reason_required' });
+  }
+  expect((await app.post('rollback', { reason: 'x'.repeat(501) })).statusCode).toBe(400);
   expect(await liveId()).toBe(before);
 
   const forced = { apply: true, force: true, reason: 'agreed with the tenants' };
