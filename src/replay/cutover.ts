@@ -4,7 +4,7 @@ import { catchUp } from '../projector/generation-projector';
 import { generationById, isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
-import { loadParkedStreams } from '../projector/parked-streams';
+import { listParked, loadParkedStreams } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import { diffGenerations } from './generation-diff';
 import type { OperatorContext } from './operator-context';
@@ -198,9 +198,13 @@ async function parkedObjections(
   live: Generation,
   next: Generation,
 ): Promise<string[]> {
-  const [old, now] = [await loadParkedStreams(pool, live.schema), await loadParkedStreams(pool, next.schema)];
-  const fresh = [...now.streams].filter((stream) => !old.streams.has(stream));
-  return fresh.length === 0
-    ? []
-    : [`${fresh.length} streams are parked in the new generation and not in the live one, first ${fresh[0]}`];
+  const old = await loadParkedStreams(pool, live.schema);
+  const fresh = (await listParked(pool, next)).filter(({ streamId }) => !old.streams.has(streamId));
+  const [first] = fresh;
+  if (!first) return [];
+  const count = fresh.length === 1 ? '1 stream is' : `${fresh.length} streams are`;
+  return [
+    `${count} parked in the new generation and not in the live one, first ${first.streamId} ` +
+      `at revision ${first.revision}: ${first.cause}`,
+  ];
 }

@@ -335,7 +335,9 @@ describe('replays', () => {
        values ('operation_run-x', 1, 'OperationRunStarted', 1, 1, 'planted')`,
     );
     const { objections } = await checkCutover(context, next.id, GATE, AS_OF);
-    expect(objections).toEqual([expect.stringContaining('operation_run-x')]);
+    expect(objections).toEqual([
+      '1 stream is parked in the new generation and not in the live one, first operation_run-x at revision 1: planted',
+    ]);
   });
 
   test('a version with other tables builds its generation beside the live one and cuts over while the old one serves', async () => {

@@ -154,6 +154,27 @@ test('a limit given with the request is the one that counts', async () => {
   expect((await app.post(`replays/${id}/cutover`, { maxChangePercent: 101 })).statusCode).toBe(400);
 });
 
+test('a stream that is parked in the new generation only is shown and dealt with before the cutover', async () => {
+  const id = await app.start({});
+  await app.build(id);
+  await app.writeRaw('bad', 0, 'OperationRunStarted', { occurredAt: 42 });
+  await app.catchUp({ ...app.generation, id });
+  const other = app.generation.id;
+  expect((await app.get('parked')).answer.data).toEqual({ streams: [] });
+  const there = (await app.get(`parked?generation=${id}`)).answer.data;
+  expect(there).toMatchObject({ streams: [{ runId: 'bad', revision: 0 }] });
+  for (const query of ['generations=1', 'generation=x'])
+    expect((await app.get(`parked?${query}`)).statusCode).toBe(400);
+  expect((await app.get('parked?generation=999')).statusCode).toBe(404);
+
+  expect((await app.post('parked/bad/retry', { generation: other })).statusCode).toBe(404);
+  const again = await app.post('parked/bad/retry', { generation: id });
+  expect(again.answer.data).toMatchObject({ kind: 'parked_again' });
+  const discarded = await app.post('parked/bad/discard', { generation: id, reason: 'never started' });
+  expect(discarded.answer.data).toMatchObject({ kind: 'cleared' });
+  expect((await app.get(`parked?generation=${id}`)).answer.data).toEqual({ streams: [] });
+});
+
 test('every step says what stands in its way', async () => {
   const told = async (path: string, body?: object) => {
     const { statusCode, answer } = await app.post(path, body);
