@@ -16,6 +16,7 @@ import { migrateVerb } from './cli/migrate';
 import { createOutput } from './cli/output';
 import type { Output } from './cli/output';
 import { discardParkedEvent, retryParkedRun, showParked } from './cli/parked';
+import type { DiscardFlags } from './cli/parked';
 import { diffPolicies, propose, showPolicies, showPolicy } from './cli/policy';
 import { addReplayCommands } from './cli/replay-commands';
 import { fail, serve } from './cli/serve';
@@ -148,21 +149,28 @@ const parked = program.command('parked').description('runs whose projection wait
 parked
   .command('list')
   .description('all of them, with the cause')
-  .action(verb((output) => showParked(output)));
+  .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
+  .action(verb((output, flags: { generation?: number }) => showParked(output, flags.generation)));
 parked
   .command('retry')
   .description('apply the waiting events of a run again')
   .argument('<runId>')
-  .action(verb((output, runId: string) => retryParkedRun(output, runId)));
+  .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
+  .action(
+    verb((output, runId: string, flags: { generation?: number }) =>
+      retryParkedRun(output, runId, flags.generation),
+    ),
+  );
 parked
   .command('discard')
   .description('leave the failed event of a run out for good, and apply those behind it')
   .argument('<runId>')
   .requiredOption('--reason <text>', 'why, kept with the decision')
   .option('--apply', 'do it (without: only say what would be done)')
+  .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
   .action(
-    verb((output, runId: string, { reason, apply = false }: { reason: string; apply?: boolean }) =>
-      discardParkedEvent(output, runId, { reason, apply }),
+    verb((output, runId: string, { apply = false, ...flags }: Partial<DiscardFlags> & { reason: string }) =>
+      discardParkedEvent(output, runId, { ...flags, apply }),
     ),
   );
 

@@ -1,19 +1,23 @@
-import { surfaces } from '../../projections';
 import { listParked } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
-import { discardAs, retryAs } from '../replay/parked-actions';
-import type { Runtime } from '../runtime';
 import { actorName } from './actor';
+import { discardAs, mendableIn, parkedIn, retryAs } from '../replay/parked-actions';
 import { table } from './output';
 import type { Output } from './output';
-import { withRuntime } from './with-runtime';
+import { onReplays } from './replay-desk';
 
 const ACTOR = actorName();
 
+export interface DiscardFlags {
+  readonly reason: string;
+  readonly apply: boolean;
+  readonly generation?: number;
+}
+
 /** Streams whose projection waits behind an event that could not be applied. */
-export async function showParked(output: Output): Promise<void> {
-  await withRuntime({ migrate: false }, async ({ pool, generation }) => {
-    output.result(await listParked(pool, generation), (streams) =>
+export async function showParked(output: Output, id?: number): Promise<void> {
+  await onReplays(output, async ({ context }) => {
+    output.result(await listParked(context.pool, await parkedIn(context, id)), (streams) =>
       streams.length === 0
         ? ['nothing is parked']
         : table(
@@ -31,13 +35,10 @@ export async function showParked(output: Output): Promise<void> {
   });
 }
 
-export async function retryParkedRun(output: Output, runId: string): Promise<void> {
-  await withRuntime({ migrate: false }, async (runtime) => {
-    report(
-      output,
-      runId,
-      await retryAs({ actor: ACTOR, reason: null }, runtime.generation, runId, contextOf(runtime)),
-    );
+export async function retryParkedRun(output: Output, runId: string, id?: number): Promise<void> {
+  await onReplays(output, async ({ context }) => {
+    const { generation, parkedContext } = await mendableIn(context, id);
+    report(output, runId, await retryAs({ actor: ACTOR, reason: null }, generation, runId, parkedContext));
   });
 }
 
@@ -45,11 +46,12 @@ export async function retryParkedRun(output: Output, runId: string): Promise<voi
 export async function discardParkedEvent(
   output: Output,
   runId: string,
-  { reason, apply }: { readonly reason: string; readonly apply: boolean },
+  { reason, apply, generation: id }: DiscardFlags,
 ): Promise<void> {
-  await withRuntime({ migrate: false }, async (runtime) => {
+  await onReplays(output, async ({ context }) => {
+    const { generation, parkedContext } = await mendableIn(context, id);
     if (!apply) {
-      const stream = (await listParked(runtime.pool, runtime.generation)).find((one) => one.runId === runId);
+      const stream = (await listParked(context.pool, generation)).find((one) => one.runId === runId);
       output.result({ wouldDiscard: stream ?? null }, () => [
         stream
           ? `would leave out revision ${stream.revision} (${stream.eventType}) of run ${runId} for good; add --apply`
@@ -57,16 +59,8 @@ export async function discardParkedEvent(
       ]);
       return;
     }
-    report(
-      output,
-      runId,
-      await discardAs({ actor: ACTOR, reason }, runtime.generation, runId, contextOf(runtime)),
-    );
+    report(output, runId, await discardAs({ actor: ACTOR, reason }, generation, runId, parkedContext));
   });
-}
-
-function contextOf({ pool, store, live }: Runtime) {
-  return { pool, store, surfaces, judge: live.current() };
 }
 
 function report(output: Output, runId: string, result: RetryResult): void {

@@ -9,6 +9,7 @@ import { parseUntil, previewEnding, requireCandidate } from '../replay/replay-re
 import { listReplays, replayStatus } from '../replay/replay-status';
 import {
   abortReplay,
+  reasonOf,
   ReplayRefusedError,
   requireGeneration,
   retireGeneration,
@@ -112,7 +113,7 @@ export async function cutoverVerb(output: Output, id: number, flags: CutoverFlag
     const check = apply
       ? await cutOver(context, id, { gate, force, asOf }, operatorOf(reason))
       : await checkCutover(context, id, gate, asOf);
-    const refused = check.objections.length > 0 && !(force && reason !== undefined);
+    const refused = check.objections.length > 0 && !(force && reasonOf(reason) !== null);
     if (refused) process.exitCode = 1;
     output.result({ applied: apply, refused, ...check }, cutoverLines);
   });

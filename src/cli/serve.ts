@@ -43,6 +43,7 @@ const SPOKEN = new Set([
   'EmbeddedPostgresError',
   'MigrationError',
   'EventCopyError',
+  'ReplayRefusedError',
   'LogOccupiedError',
   'EventStoreUnavailableError',
   'EventStoreRefusedError',

@@ -4,7 +4,7 @@ import { catchUp } from '../projector/generation-projector';
 import { generationById, isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
-import { loadParkedStreams } from '../projector/parked-streams';
+import { listParked, loadParkedStreams } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import { diffGenerations } from './generation-diff';
 import type { OperatorContext } from './operator-context';
@@ -15,6 +15,7 @@ import {
   requireGeneration,
   stateOf,
   switchLive,
+  withReason,
 } from './replays';
 import type { Operator } from './replays';
 import { requireLive } from './replay-plan';
@@ -90,14 +91,14 @@ export async function cutOver(
   context: OperatorContext,
   id: number,
   request: { readonly gate: CutoverGate; readonly force: boolean; readonly asOf: Instant },
-  operator: Operator,
+  asking: Operator,
 ): Promise<CutoverCheck> {
+  const operator = withReason(asking);
+  if (request.force && operator.reason === null)
+    throw new ReplayRefusedError('reason_required', 'a forced cutover needs a reason, which is kept');
   const check = await checkCutover(context, id, request.gate, request.asOf);
-  if (check.objections.length > 0) {
-    if (!request.force)
-      throw new ReplayRefusedError('gate', `the cutover to generation ${id} is refused`, check.objections);
-    if (!operator.reason) throw new ReplayRefusedError('invalid', 'forcing a cutover needs a reason');
-  }
+  if (check.objections.length > 0 && !request.force)
+    throw new ReplayRefusedError('gate', `the cutover to generation ${id} is refused`, check.objections);
   const details = { changedPercent: check.comparison.changedPercent, forced: check.objections };
   const step = { allowed: ['ready'], verb: 'cut over to', action: 'replay.cutover', details } as const;
   // What was compared is what is switched: not with another generation that went live meanwhile.
@@ -110,11 +111,8 @@ export async function cutOver(
  * when another than `from`, or than the one found here, is live at the switch: of two who go back at once, the second
  * would undo what the first did.
  */
-export async function rollBack(
-  context: OperatorContext,
-  operator: Operator,
-  from?: number,
-): Promise<RollBack> {
+export async function rollBack(context: OperatorContext, asking: Operator, from?: number): Promise<RollBack> {
+  const operator = withReason(asking);
   const wanted = await previewRollBack(context, from);
   const step = { allowed: ['standby'], verb: 'roll back to', action: 'replay.rollback' } as const;
   await switchWhenLevel(context, { ...wanted, ...step }, operator);
@@ -200,9 +198,13 @@ async function parkedObjections(
   live: Generation,
   next: Generation,
 ): Promise<string[]> {
-  const [old, now] = [await loadParkedStreams(pool, live.schema), await loadParkedStreams(pool, next.schema)];
-  const fresh = [...now.streams].filter((stream) => !old.streams.has(stream));
-  return fresh.length === 0
-    ? []
-    : [`${fresh.length} streams are parked in the new generation and not in the live one, first ${fresh[0]}`];
+  const old = await loadParkedStreams(pool, live.schema);
+  const fresh = (await listParked(pool, next)).filter(({ streamId }) => !old.streams.has(streamId));
+  const [first] = fresh;
+  if (!first) return [];
+  const count = fresh.length === 1 ? '1 stream is' : `${fresh.length} streams are`;
+  return [
+    `${count} parked in the new generation and not in the live one, first ${first.streamId} ` +
+      `at revision ${first.revision}: ${first.cause}`,
+  ];
 }

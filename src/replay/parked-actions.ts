@@ -1,8 +1,37 @@
+import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
+import { judgeFor } from '../projector/live-classification';
 import { discardParked, retryParked } from '../projector/parked-streams';
 import type { ParkedContext, RetryResult } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
+import type { OperatorContext } from './operator-context';
+import { liveOf, ReplayRefusedError, stateOf } from './replays';
 import type { Operator } from './replays';
+
+/** The generation whose parked streams are looked at: the live one, or any other that has tables. */
+export async function parkedIn({ pool }: OperatorContext, id: number | undefined): Promise<Generation> {
+  const generations = await listGenerations(pool);
+  if (id === undefined) return liveOf(generations);
+  return stateOf(generations, id, ['building', 'ready', 'live', 'standby'], 'list what is parked in');
+}
+
+/** The same, to mend it: one that follows the log and has this binary's tables. With the judge of its own rules. */
+export async function mendableIn(
+  context: OperatorContext,
+  id: number | undefined,
+): Promise<{ readonly generation: Generation; readonly parkedContext: ParkedContext }> {
+  const { pool, store, surfaces } = context;
+  const { id: found } = await parkedIn(context, id);
+  const allowed = ['ready', 'live', 'standby'] as const;
+  const generation = stateOf(await listGenerations(pool), found, allowed, 'mend what is parked in');
+  if (isHistorical(generation) || !isOfSurfaces(generation, surfaces))
+    throw new ReplayRefusedError(
+      'wrong_state',
+      `generation ${found} ${isHistorical(generation) ? 'is historical' : 'has the read tables of another version'}: ` +
+        'what is parked in it stays so',
+    );
+  return { generation, parkedContext: { pool, store, surfaces, judge: await judgeFor(pool, generation) } };
+}
 
 /** Retries a parked stream for an operator; an attempt on a stream that is parked leaves an audit entry. */
 export async function retryAs(

@@ -12,6 +12,7 @@ import { listPolicies } from '../projector/policies';
 import { OPERATOR_CONTEXT } from './operator-context';
 import type { OperatorContext } from './operator-context';
 import { proposePolicy } from './propose-policy';
+import { reason } from './replay-schemas';
 
 const entry = {
   version: z.int(),
@@ -47,7 +48,7 @@ const policy = describeInput(
   }),
   policyFileSchema,
 );
-const proposeBody = z.strictObject({ policy, reason: z.string().trim().min(1).max(500).optional() });
+const proposeBody = z.strictObject({ policy, reason });
 
 /** Policies: immutable versions. One is in force once a generation built with it is live. */
 @OnPlane('system')
@@ -76,11 +77,11 @@ export class PoliciesController {
   @Answers(z.object({ data: proposedSchema }), { status: 201, description: 'Kept as a new version' })
   @Answers(z.object({ data: proposedSchema }), { description: 'There already, under this version' })
   async propose(
-    @ParsedBody(proposeBody) { policy: proposed, reason }: z.infer<typeof proposeBody>,
+    @ParsedBody(proposeBody) { policy: proposed, reason: why }: z.infer<typeof proposeBody>,
     @CurrentPrincipal() { subject }: Principal,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const operator = { actor: subject, reason: reason ?? null };
+    const operator = { actor: subject, reason: why ?? null };
     const result = await proposePolicy(this.context.pool, proposed, operator);
     void reply.code(result.added ? 201 : 200);
     return { data: result };

@@ -1,4 +1,4 @@
-import { Controller, Get, HttpCode, Inject, Post } from '@nestjs/common';
+import { Controller, Get, HttpCode, Inject, Post, UseInterceptors } from '@nestjs/common';
 import { z } from 'zod';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
@@ -7,14 +7,14 @@ import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
 import { Problem } from '../http/problem';
 import { single, wholeNumber } from '../http/query-values';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../http/read-request';
-import { liveGeneration } from '../projector/generations';
 import { listParked } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
 import { projectionStatus } from '../projector/projection-status';
 import { listAuditEntries } from './audit-entries';
 import { OPERATOR_CONTEXT } from './operator-context';
-import { discardAs, retryAs } from './parked-actions';
+import { discardAs, mendableIn, parkedIn, retryAs } from './parked-actions';
 import type { OperatorContext } from './operator-context';
+import { ReplayRefusals } from './replay-refusals';
 
 const statusSchema = z
   .object({
@@ -87,10 +87,20 @@ const auditSchema = z.object({
 
 const auditQuery = z.strictObject({ limit: single(wholeNumber(1, MAX_LIMIT)).default(DEFAULT_LIMIT) });
 const runParams = z.strictObject({ runId: idSchema });
-const discardBody = z.strictObject({ reason: z.string().trim().min(1).max(500) });
+const MAX_GENERATION = 2_147_483_647;
+const parkedQuery = z.strictObject({ generation: single(wholeNumber(1, MAX_GENERATION)).optional() });
+const generation = z
+  .int()
+  .min(1)
+  .max(MAX_GENERATION)
+  .describe('The one in which the run is parked. Default: the live one.')
+  .optional();
+const retryBody = z.strictObject({ generation });
+const discardBody = z.strictObject({ generation, reason: z.string().trim().min(1).max(500) });
 
 /** The projections themselves, as those who run the platform see them. */
 @OnPlane('system')
+@UseInterceptors(ReplayRefusals)
 @Controller('system/projections')
 export class ProjectionsController {
   constructor(@Inject(OPERATOR_CONTEXT) private readonly context: OperatorContext) {}
@@ -111,8 +121,8 @@ export class ProjectionsController {
 
   @Get('parked')
   @Answers(z.object({ data: parkedSchema }))
-  async parked() {
-    return { data: { streams: await listParked(this.context.pool, await this.live()) } };
+  async parked(@ParsedQuery(parkedQuery) { generation: id }: z.infer<typeof parkedQuery>) {
+    return { data: { streams: await listParked(this.context.pool, await parkedIn(this.context, id)) } };
   }
 
   @Post('parked/:runId/retry')
@@ -121,10 +131,12 @@ export class ProjectionsController {
   @Answers(z.object({ data: retrySchema }))
   async retry(
     @ParsedParams(runParams) { runId }: z.infer<typeof runParams>,
+    @ParsedBody(retryBody) { generation: id }: z.infer<typeof retryBody>,
     @CurrentPrincipal() { subject }: Principal,
   ) {
     const operator = { actor: subject, reason: null };
-    return answered(runId, await retryAs(operator, await this.live(), runId, this.parkedContext()));
+    const { generation: parked, parkedContext } = await mendableIn(this.context, id);
+    return answered(runId, await retryAs(operator, parked, runId, parkedContext));
   }
 
   @Post('parked/:runId/discard')
@@ -133,21 +145,12 @@ export class ProjectionsController {
   @Answers(z.object({ data: retrySchema }))
   async discard(
     @ParsedParams(runParams) { runId }: z.infer<typeof runParams>,
-    @ParsedBody(discardBody) { reason }: z.infer<typeof discardBody>,
+    @ParsedBody(discardBody) { generation: id, reason }: z.infer<typeof discardBody>,
     @CurrentPrincipal() { subject }: Principal,
   ) {
     const operator = { actor: subject, reason };
-    return answered(runId, await discardAs(operator, await this.live(), runId, this.parkedContext()));
-  }
-
-  private async live() {
-    const live = await liveGeneration(this.context.pool);
-    if (!live) throw Problem.notReady('there is no live generation');
-    return live;
-  }
-
-  private parkedContext() {
-    return { ...this.context, judge: this.context.judge() };
+    const { generation: parked, parkedContext } = await mendableIn(this.context, id);
+    return answered(runId, await discardAs(operator, parked, runId, parkedContext));
   }
 }
 

@@ -3,6 +3,7 @@ import { policyWarnings } from '../classifier/policy';
 import type { Policy } from '../classifier/policy';
 import { savePolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
+import { withReason } from './replays';
 import type { Operator } from './replays';
 
 export interface ProposedPolicy {
@@ -13,7 +14,8 @@ export interface ProposedPolicy {
 }
 
 /** Keeps a policy as a new immutable version, with an audit entry in the same transaction. Idempotent by content. */
-export async function proposePolicy(pool: Pool, policy: Policy, operator: Operator): Promise<ProposedPolicy> {
+export async function proposePolicy(pool: Pool, policy: Policy, asking: Operator): Promise<ProposedPolicy> {
+  const operator = withReason(asking);
   const client = await pool.connect();
   try {
     await client.query('begin');

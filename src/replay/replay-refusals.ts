@@ -24,6 +24,8 @@ function problemOf({ code, message, details }: ReplayRefusedError): Problem {
       return Problem.notFound(message);
     case 'gate':
       return new Problem('cutover_refused', { detail: message, members: { objections: details } });
+    case 'reason_required':
+      return Problem.reasonRequired(message);
     case 'invalid':
       return new Problem('unprocessable', { detail: message });
     case 'wrong_state':

@@ -6,10 +6,17 @@ import { single } from '../http/query-values';
 import { DEFAULT_MAX_CHANGE_PERCENT } from './cutover';
 import { parseUntil } from './replay-requests';
 import { replayStatusSchema } from './replay-status';
+import { MAX_REASON_LENGTH } from './replays';
 import { SAMPLES_PER_TRANSITION } from './transition-matrix';
 
 const id = z.int().min(1).max(2_147_483_647);
-const reason = z.string().trim().min(1).max(500).describe('Why, kept with what was done.').optional();
+/** What becomes of it, `reasonOf` says. */
+export const reason = z
+  .string()
+  .trim()
+  .max(MAX_REASON_LENGTH)
+  .describe('Why, kept with what was done; nothing but blanks is no reason.')
+  .optional();
 const apply = z.boolean().default(false).describe('Do it. Without: only say what would be done.');
 const candidate = {
   policyVersion: id.optional().describe('Default: the one in force.'),

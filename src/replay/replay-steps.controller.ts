@@ -2,7 +2,6 @@ import { Controller, HttpCode, Inject, Post, UseInterceptors } from '@nestjs/com
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
 import { Answers, ParsedBody, ParsedParams } from '../http/parsed';
-import { Problem } from '../http/problem';
 import { checkCutover, cutOver, DEFAULT_FORBIDDEN, previewRollBack, rollBack } from './cutover';
 import { OPERATOR_CONTEXT } from './operator-context';
 import type { OperatorContext } from './operator-context';
@@ -39,8 +38,6 @@ export class ReplayStepsController {
     @ParsedBody(cutoverBody) { apply, maxChangePercent, force, reason }: CutoverBody,
     @CurrentPrincipal() principal: Principal,
   ) {
-    if (apply && force && reason === undefined)
-      throw Problem.reasonRequired('a forced cutover needs a reason, which is kept');
     const gate = { maxChangePercent, forbidden: DEFAULT_FORBIDDEN };
     const asOf = this.context.clock.now();
     const check = apply

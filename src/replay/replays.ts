@@ -29,12 +29,35 @@ export class ReplayRefusedError extends Error {
   override readonly name = 'ReplayRefusedError';
   constructor(
     readonly code:
-      'no_such_replay' | 'wrong_state' | 'replay_under_way' | 'not_caught_up' | 'gate' | 'invalid',
+      | 'no_such_replay'
+      | 'wrong_state'
+      | 'replay_under_way'
+      | 'not_caught_up'
+      | 'gate'
+      | 'reason_required'
+      | 'invalid',
     message: string,
     readonly details: readonly string[] = [],
   ) {
     super(message);
   }
+}
+
+export const MAX_REASON_LENGTH = 500;
+
+/** A reason as it is kept, whichever way it came: without blanks around it, and one of nothing but blanks is none. */
+export function reasonOf(words: string | null | undefined): string | null {
+  const reason = words?.trim() || null;
+  if (reason !== null && reason.length > MAX_REASON_LENGTH)
+    throw new ReplayRefusedError(
+      'invalid',
+      `a reason has at most ${MAX_REASON_LENGTH} characters, this one has ${reason.length}`,
+    );
+  return reason;
+}
+
+export function withReason(operator: Operator): Operator {
+  return { ...operator, reason: reasonOf(operator.reason) };
 }
 
 export interface StartRequest extends Candidate {
@@ -52,8 +75,9 @@ const COUNT_ALL = 1_000_000_000;
 export async function startReplay(
   context: OperatorContext,
   request: StartRequest,
-  operator: Operator,
+  asking: Operator,
 ): Promise<Generation> {
+  const operator = withReason(asking);
   const { pool, store, surfaces } = context;
   const live = await requireLive(pool);
   const { classifierVersion, policyVersion } = candidateOf(live, request);
@@ -138,7 +162,8 @@ async function requireReached(
 }
 
 /** Gives up a replay that is not live: what was built is dropped. */
-export async function abortReplay(context: OperatorContext, id: number, operator: Operator): Promise<void> {
+export async function abortReplay(context: OperatorContext, id: number, asking: Operator): Promise<void> {
+  const operator = withReason(asking);
   const generation = await inLockedRegistry(context, async (client, generations) => {
     const ended = stateOf(generations, id, ['building', 'ready'], 'abort');
     await endGeneration(client, id, 'failed', `aborted by ${operator.actor}`);
@@ -152,8 +177,9 @@ export async function abortReplay(context: OperatorContext, id: number, operator
 export async function retireGeneration(
   context: OperatorContext,
   id: number,
-  operator: Operator,
+  asking: Operator,
 ): Promise<void> {
+  const operator = withReason(asking);
   const generation = await inLockedRegistry(context, async (client, generations) => {
     const historical = generations.some((one) => one.id === id && isHistorical(one));
     const ended = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');

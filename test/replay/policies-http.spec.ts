@@ -62,7 +62,7 @@ test('a bad document is refused with every fault, and nothing is kept', async ()
       { path: 'policy', message: expect.stringContaining('a completed run is never stale') as string },
     ],
   });
-  for (const body of [{}, { policy: 'strict' }, { policy: {}, reason: ' ' }, { defaults: {} }])
+  for (const body of [{}, { policy: 'strict' }, { policy: {}, reason: 'x'.repeat(501) }, { defaults: {} }])
     expect((await app.post('policies', body)).statusCode).toBe(400);
   expect((await app.get('policies')).body).toBe(before);
 });

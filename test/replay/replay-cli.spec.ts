@@ -118,6 +118,14 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   expect(json).toMatchObject({ exitCode: 1, value: { refused: 'gate', details: expect.any(Array) as [] } });
   expect(await liveId()).toBe(first);
 
+  const blank = { maxChange: 5, force: true, reason: '  ' };
+  expect(await run((output) => cutoverVerb(output, id, blank))).toMatchObject({ value: { refused: true } });
+  errors = [];
+  const unreasoned = await run((output) => cutoverVerb(output, id, { ...blank, apply: true }));
+  expect(unreasoned.exitCode).toBe(1);
+  expect(errors.join('')).toBe('a forced cutover needs a reason, which is kept\n');
+  expect(await liveId()).toBe(first);
+
   const forced = { maxChange: 5, apply: true, force: true, reason: 'agreed' };
   const done = await run((output) => cutoverVerb(output, id, forced));
   expect(done).toMatchObject({ exitCode: 0, value: { applied: true, refused: false } });

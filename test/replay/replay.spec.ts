@@ -183,15 +183,19 @@ describe('replays', () => {
     ]);
     const request = { gate: GATE, force: false, asOf: AS_OF };
     await expect(cutOver(context, next.id, request, OPERATOR)).rejects.toMatchObject({ code: 'gate' });
-    await expect(cutOver(context, next.id, { ...request, force: true }, OPERATOR)).rejects.toMatchObject({
-      code: 'invalid',
-    });
+    for (const reason of [null, '', ' \n\t'])
+      await expect(
+        cutOver(context, next.id, { ...request, force: true }, { actor: 'ops', reason }),
+      ).rejects.toMatchObject({ code: 'reason_required' });
+    await expect(
+      cutOver(context, next.id, { ...request, force: true }, { actor: 'ops', reason: 'x'.repeat(501) }),
+    ).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('at most 500') as string });
     expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
     await cutOver(
       context,
       next.id,
       { ...request, force: true },
-      { actor: 'ops', reason: 'agreed with the team' },
+      { actor: 'ops', reason: '  agreed with the team\n' },
     );
     expect((await liveGeneration(fixture.pool))!.id).toBe(next.id);
     const { rows } = await fixture.pool.query(
@@ -331,7 +335,9 @@ describe('replays', () => {
        values ('operation_run-x', 1, 'OperationRunStarted', 1, 1, 'planted')`,
     );
     const { objections } = await checkCutover(context, next.id, GATE, AS_OF);
-    expect(objections).toEqual([expect.stringContaining('operation_run-x')]);
+    expect(objections).toEqual([
+      '1 stream is parked in the new generation and not in the live one, first operation_run-x at revision 1: planted',
+    ]);
   });
 
   test('a version with other tables builds its generation beside the live one and cuts over while the old one serves', async () => {

@@ -97,9 +97,12 @@ test('a cutover is a preview until it is applied, is refused with its objections
   const refused = await app.post(`replays/${id}/cutover`, { apply: true });
   expect(refused.statusCode).toBe(409);
   expect(refused.answer).toMatchObject({ code: 'cutover_refused', objections });
-  const unreasoned = await app.post(`replays/${id}/cutover`, { apply: true, force: true });
-  expect(unreasoned.statusCode).toBe(422);
-  expect(unreasoned.answer).toMatchObject({ code: 'reason_required' });
+  for (const reason of [undefined, ' \n']) {
+    const unreasoned = await app.post(`replays/${id}/cutover`, { apply: true, force: true, reason });
+    expect(unreasoned.statusCode).toBe(422);
+    expect(unreasoned.answer).toMatchObject({ code: 'reason_required' });
+  }
+  expect((await app.post('rollback', { reason: 'x'.repeat(501) })).statusCode).toBe(400);
   expect(await liveId()).toBe(before);
 
   const forced = { apply: true, force: true, reason: 'agreed with the tenants' };
@@ -159,6 +162,27 @@ test('a limit given with the request is the one that counts', async () => {
   const { answer } = await app.post(`replays/${id}/cutover`, { maxChangePercent: 0, apply: true });
   expect(answer.data).toMatchObject({ applied: true, objections: [], comparison: { changed: 0 } });
   expect((await app.post(`replays/${id}/cutover`, { maxChangePercent: 101 })).statusCode).toBe(400);
+});
+
+test('a stream that is parked in the new generation only is shown and dealt with before the cutover', async () => {
+  const id = await app.start({});
+  await app.build(id);
+  await app.writeRaw('bad', 0, 'OperationRunStarted', { occurredAt: 42 });
+  await app.catchUp({ ...app.generation, id });
+  const other = app.generation.id;
+  expect((await app.get('parked')).answer.data).toEqual({ streams: [] });
+  const there = (await app.get(`parked?generation=${id}`)).answer.data;
+  expect(there).toMatchObject({ streams: [{ runId: 'bad', revision: 0 }] });
+  for (const query of ['generations=1', 'generation=x'])
+    expect((await app.get(`parked?${query}`)).statusCode).toBe(400);
+  expect((await app.get('parked?generation=999')).statusCode).toBe(404);
+
+  expect((await app.post('parked/bad/retry', { generation: other })).statusCode).toBe(404);
+  const again = await app.post('parked/bad/retry', { generation: id });
+  expect(again.answer.data).toMatchObject({ kind: 'parked_again' });
+  const discarded = await app.post('parked/bad/discard', { generation: id, reason: 'never started' });
+  expect(discarded.answer.data).toMatchObject({ kind: 'cleared' });
+  expect((await app.get(`parked?generation=${id}`)).answer.data).toEqual({ streams: [] });
 });
 
 test('every step says what stands in its way', async () => {
