@@ -121,7 +121,7 @@ export function candidateOf(live: Generation, { classifierVersion, policyVersion
 /** Seconds that `work` (events or runs) will take at the rate of the last finished builds of that kind. */
 async function estimate(pool: Pool, madeBy: 'facts' | 'full', work: number): Promise<number | null> {
   const { rows } = await pool.query<{ rate: number | null }>(
-    `select sum(work_total)::float8 / nullif(sum(extract(epoch from ready_at - started_at)), 0)::float8 as rate
+    `select sum(work_total)::float8 / nullif(sum(extract(epoch from ready_at - started_at) - idle_seconds), 0)::float8 as rate
      from (select * from opstruth.generations
            where made_by = $1 and ready_at is not null and work_total > 0 order by id desc limit 5) recent`,
     [madeBy],
