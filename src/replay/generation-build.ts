@@ -84,7 +84,7 @@ async function takeOver(pool: Pool, id: number): Promise<void> {
   await pool.query(
     `update opstruth.generations
      set idle_seconds = idle_seconds + greatest(0, extract(epoch from clock_timestamp() -
-           case when phase = 'folding' then greatest(phase_started_at, checkpoint_at) else phase_started_at end)),
+           greatest(started_at, phase_started_at, case when phase = 'folding' then checkpoint_at end))),
          phase_started_at = clock_timestamp(), phase_done_before = events_applied
      where id = $1 and state = 'building' and phase <> 'following'`,
     [id],
