@@ -163,7 +163,7 @@ describe('replays', () => {
     expect(ready.ratePerSecond!).toBeGreaterThan(ready.total / 60);
     await abortReplay(context, id, OPERATOR);
     const other = { ...context, surfaces: fixture.options.surfaces.slice(1) };
-    expect((await planReplay(other, {}, AS_OF)).estimatedSeconds!).toBeLessThan(60);
+    expect((await planReplay(other, {}, AS_OF)).estimatedSeconds).toBeLessThan(60);
   });
 
   test('a builder that was paused while another loads the tables writes nothing more when it goes on', async () => {
