@@ -14,7 +14,7 @@ import {
   rollbackVerb,
   startReplayVerb,
 } from './replay';
-import type { CandidateFlags, CutoverFlags, RollbackFlags, StartFlags, StepFlags } from './replay';
+import type { CutoverFlags, PlanFlags, RollbackFlags, StartFlags, StepFlags } from './replay';
 
 type Verb = <Args extends unknown[]>(
   work: (output: Output, ...args: Args) => Promise<void>,
@@ -32,8 +32,9 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .description('what a replay would change, without one')
     .option('--policy <n>', 'a policy version (default: the one in force)', positive)
     .option('--classifier <n>', 'a classifier version (default: the one in force)', positive)
+    .option('--full', 'read the log even where the run facts would do')
     .option('--as-of <instant>', 'judge the classes at this instant (default: now)')
-    .action(verb((output, flags: CandidateFlags & { asOf?: string }) => planReplayVerb(output, flags)));
+    .action(verb((output, flags: PlanFlags) => planReplayVerb(output, flags)));
   replay
     .command('start')
     .description('build a generation beside the live one; nothing is switched')

@@ -6,17 +6,19 @@ import type { Comparison } from '../replay/transition-matrix';
 import { table } from './output';
 
 export function planLines(plan: ReplayPlan): string[] {
-  const { from, to, madeBy, eventsToRead, runsToRead, estimatedSeconds } = plan;
+  const { from, to, madeBy, eventsToRead, runsToRead, estimatedSeconds, assumedPerSecond } = plan;
   const work =
     madeBy === 'facts'
       ? `from the run facts of generation ${from.generation}: ${count(runsToRead)} runs to read`
       : `from the log: ${count(eventsToRead)} events to read`;
-  const time =
-    estimatedSeconds === null ? 'no estimate before the first build' : `about ${seconds(estimatedSeconds)}`;
+  const assumed =
+    assumedPerSecond === null
+      ? ''
+      : ` at an assumed ${count(assumedPerSecond)} ${madeBy === 'facts' ? 'runs' : 'events'}/s: no such build was measured yet`;
   return [
     `generation ${from.generation}: classifier v${from.classifierVersion}, policy ${from.policyVersion} -> ` +
       `classifier v${to.classifierVersion}, policy ${to.policyVersion}, judged at ${plan.asOf}`,
-    `${work}, ${time}`,
+    `${work}, about ${seconds(estimatedSeconds)}${assumed}`,
     ...comparisonLines(plan),
   ];
 }

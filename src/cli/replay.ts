@@ -26,6 +26,10 @@ export interface CandidateFlags {
   readonly policy?: number;
   readonly classifier?: number;
 }
+export interface PlanFlags extends CandidateFlags {
+  readonly full?: boolean;
+  readonly asOf?: string;
+}
 export interface StartFlags extends CandidateFlags {
   readonly full?: boolean;
   readonly until?: string;
@@ -47,11 +51,12 @@ export interface RollbackFlags extends StepFlags {
   readonly from?: number;
 }
 
-export async function planReplayVerb(output: Output, flags: CandidateFlags & { asOf?: string }) {
+export async function planReplayVerb(output: Output, flags: PlanFlags) {
   const asOf = asOfFlag(flags.asOf);
   await onReplays(output, async ({ context }) => {
     await requireCandidate(context, candidateOf(flags));
-    const plan = await planReplay(context, candidateOf(flags), asOf ?? context.clock.now());
+    const request = { ...candidateOf(flags), full: flags.full };
+    const plan = await planReplay(context, request, asOf ?? context.clock.now());
     output.result(plan, planLines);
   });
 }

@@ -25,6 +25,7 @@ export async function buildGeneration(
   signal: AbortSignal,
 ): Promise<void> {
   const { pool, surfaces } = options;
+  await takeOver(pool, generationId);
   let generation = await building(pool, generationId);
   if (generation.phase === 'folding') {
     // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
@@ -73,6 +74,21 @@ async function sourceOf(pool: Pool, generation: Generation): Promise<Generation>
   const source = generation.madeFrom === null ? null : await generationById(pool, generation.madeFrom);
   if (!source) throw new Error(`replay ${generation.id}: the generation it is made from is gone`);
   return source;
+}
+
+/**
+ * Begins the phase's time anew, so that its rate is that of the present builder. What has passed since the last work
+ * that is kept was idle: nobody built, or it is done once more now. Of indexes nothing is known but when they began.
+ */
+async function takeOver(pool: Pool, id: number): Promise<void> {
+  await pool.query(
+    `update opstruth.generations
+     set idle_seconds = idle_seconds + greatest(0, extract(epoch from clock_timestamp() -
+           greatest(started_at, phase_started_at, case when phase = 'folding' then checkpoint_at end))),
+         phase_started_at = clock_timestamp(), phase_done_before = events_applied
+     where id = $1 and state = 'building' and phase <> 'following'`,
+    [id],
+  );
 }
 
 async function enterPhase(pool: Pool, { id, schema }: Generation, phase: Generation['phase']): Promise<void> {

@@ -134,7 +134,7 @@ export async function emptyGeneration(
   await emptyTables(pool, generation, [...engine, ...tablesOf(surfaces).map(({ name }) => name)]);
   await pool.query(
     `update opstruth.generations set checkpoint_commit = 0, checkpoint_prepare = 0, events_applied = 0, work_done = 0,
-       epoch = epoch + 1 where id = $1 and state = 'building'`,
+       phase_done_before = 0, epoch = epoch + 1 where id = $1 and state = 'building'`,
     [generation.id],
   );
 }

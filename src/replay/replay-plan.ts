@@ -32,9 +32,18 @@ export interface ReplayPlan extends Comparison {
   readonly madeBy: 'facts' | 'full';
   readonly eventsToRead: number;
   readonly runsToRead: number;
-  /** From what the last builds on this database took; null before the first one. */
-  readonly estimatedSeconds: number | null;
+  readonly estimatedSeconds: number;
+  /** Events (or runs) a second on which the estimate rests where no build of that kind was measured; else null. */
+  readonly assumedPerSecond: number | null;
 }
+
+export interface PlanRequest extends Candidate {
+  /** Reads the log even where the live generation's run facts would do. */
+  readonly full?: boolean | undefined;
+}
+
+/** About what builds took on a busy machine with two cores (docs/performance.md): events from the log, runs from facts. */
+const ASSUMED_PER_SECOND = { full: 8_000, facts: 3_000 } as const;
 
 const RUNS_PER_READ = 2_000;
 const COUNT_ALL = 1_000_000_000;
@@ -45,7 +54,7 @@ const COUNT_ALL = 1_000_000_000;
  */
 export async function planReplay(
   { pool, store, surfaces }: OperatorContext,
-  candidate: Candidate,
+  { full = false, ...candidate }: PlanRequest,
   asOf: Instant,
 ): Promise<ReplayPlan> {
   const live = await requireLive(pool);
@@ -88,7 +97,7 @@ export async function planReplay(
     client.release();
   }
   const comparison = tally.comparison(asOf);
-  const madeBy = isOfSurfaces(live, surfaces) ? 'facts' : 'full';
+  const madeBy = !full && isOfSurfaces(live, surfaces) ? 'facts' : 'full';
   const { events } = await store.pending(START, COUNT_ALL);
   return {
     from: {
@@ -100,7 +109,7 @@ export async function planReplay(
     madeBy,
     eventsToRead: madeBy === 'facts' ? 0 : events,
     runsToRead: madeBy === 'facts' ? comparison.runs : 0,
-    estimatedSeconds: await estimate(pool, madeBy, madeBy === 'facts' ? comparison.runs : events),
+    ...(await estimate(pool, madeBy, madeBy === 'facts' ? comparison.runs : events)),
     ...comparison,
   };
 }
@@ -118,14 +127,20 @@ export function candidateOf(live: Generation, { classifierVersion, policyVersion
   };
 }
 
-/** Seconds that `work` (events or runs) will take at the rate of the last finished builds of that kind. */
-async function estimate(pool: Pool, madeBy: 'facts' | 'full', work: number): Promise<number | null> {
+/** Seconds that `work` (events or runs) will take at the rate of the last finished builds of that kind, or at an assumed one. */
+async function estimate(
+  pool: Pool,
+  madeBy: 'facts' | 'full',
+  work: number,
+): Promise<Pick<ReplayPlan, 'estimatedSeconds' | 'assumedPerSecond'>> {
   const { rows } = await pool.query<{ rate: number | null }>(
-    `select sum(work_total)::float8 / nullif(sum(extract(epoch from ready_at - started_at)), 0)::float8 as rate
+    `select sum(work_total)::float8 / nullif(sum(extract(epoch from ready_at - started_at) - idle_seconds), 0)::float8 as rate
      from (select * from opstruth.generations
            where made_by = $1 and ready_at is not null and work_total > 0 order by id desc limit 5) recent`,
     [madeBy],
   );
   const rate = rows[0]?.rate;
-  return rate ? work / rate : null;
+  if (rate) return { estimatedSeconds: work / rate, assumedPerSecond: null };
+  const assumed = ASSUMED_PER_SECOND[madeBy];
+  return { estimatedSeconds: work / assumed, assumedPerSecond: assumed };
 }

@@ -34,12 +34,14 @@ const until = describeInput(
   untilText,
 );
 
-export const planBody = z.strictObject({ ...candidate, asOf: instantSchema.optional() });
+const full = z.boolean().default(false).describe('Read the log even where the run facts would do.');
+
+export const planBody = z.strictObject({ ...candidate, full, asOf: instantSchema.optional() });
 export type PlanBody = z.infer<typeof planBody>;
 
 export const startBody = z.strictObject({
   ...candidate,
-  full: z.boolean().default(false).describe('Read the log even where the run facts would do.'),
+  full,
   until: until.optional(),
   reason,
 });
@@ -101,7 +103,11 @@ const planSchema = z
     madeBy: z.enum(['facts', 'full']),
     eventsToRead: z.int(),
     runsToRead: z.int(),
-    estimatedSeconds: z.number().nullable().describe('Null before the first build on this database.'),
+    estimatedSeconds: z.number(),
+    assumedPerSecond: z
+      .number()
+      .nullable()
+      .describe('The rate of the estimate where no such build was measured on this database; else null.'),
     ...comparison,
   })
   .meta({ id: 'ReplayPlan' });

@@ -18,7 +18,7 @@ export const replayStatusSchema = z
     done: z.int(),
     /** As counted at the start; of a historical generation the whole log, of which it reads a part. */
     total: z.int(),
-    /** Of the phase it is in, and of the whole once it is ready: null where that says nothing, as while indexes are made. */
+    /** Of the phase it is in since the present builder took over, and of the whole once it is ready: null where that says nothing, as while indexes are made. */
     ratePerSecond: z.number().nullable(),
     /** Until the phase is over. */
     etaSeconds: z.number().nullable(),
@@ -37,7 +37,8 @@ export type ReplayStatus = z.infer<typeof replayStatusSchema>;
 const COLUMNS = `id, state, phase, made_by, classifier_version, policy_version,
   to_char(until_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as until_at,
   until_commit || '.' || until_prepare as until_position,
-  work_total::float8, work_done::float8, runs_total::float8, runs_loaded::float8, events_applied::float8, started_at, ready_at, requested_by, reason, failure,
+  work_total::float8, work_done::float8, runs_total::float8, runs_loaded::float8, events_applied::float8,
+  phase_done_before::float8, idle_seconds, started_at, ready_at, requested_by, reason, failure,
   extract(epoch from coalesce(ready_at, case when state = 'building' then clock_timestamp() end) - started_at)::float8
     as elapsed,
   extract(epoch from clock_timestamp() - phase_started_at)::float8 as in_phase`;
@@ -75,6 +76,8 @@ interface StatusRow {
   readonly runs_total: number;
   readonly runs_loaded: number;
   readonly events_applied: number;
+  readonly phase_done_before: number;
+  readonly idle_seconds: number;
   readonly started_at: Date | null;
   readonly ready_at: Date | null;
   readonly requested_by: string | null;
@@ -106,23 +109,34 @@ function statusOf(row: StatusRow): ReplayStatus {
 function progressOf(
   row: StatusRow,
 ): Pick<ReplayStatus, 'unit' | 'done' | 'total' | 'ratePerSecond' | 'etaSeconds'> {
-  const { state, phase, elapsed, in_phase: inPhase } = row;
+  const { state, phase, elapsed, idle_seconds: idle, in_phase: inPhase } = row;
   const unit = row.made_by === 'facts' ? 'runs' : 'events';
-  const worked = unit === 'runs' ? row.work_done : row.events_applied;
+  const done = unit === 'runs' ? row.work_done : row.events_applied;
   if (state !== 'building' && state !== 'failed') {
     // One that follows the log goes on counting events; what it took to make it stays what it was.
-    const made = row.made_by === 'full' && untilOf(row) === null ? row.work_total : worked;
-    return { unit, done: made, total: made, ratePerSecond: perSecond(made, elapsed), etaSeconds: null };
+    const made = row.made_by === 'full' && untilOf(row) === null ? row.work_total : done;
+    const worked = elapsed === null ? null : elapsed - idle;
+    return { unit, done: made, total: made, ratePerSecond: perSecond(made, worked), etaSeconds: null };
   }
   const measured = state === 'building';
-  if (phase === 'loading') return under('runs', row.runs_loaded, row.runs_total, measured ? inPhase : null);
-  return under(unit, worked, row.work_total, measured && phase === 'folding' ? inPhase : null);
+  if (phase === 'loading')
+    return under('runs', row.runs_loaded, row.runs_total, { before: 0, seconds: measured ? inPhase : null });
+  const seconds = measured && phase === 'folding' ? inPhase : null;
+  return under(unit, done, row.work_total, { before: row.phase_done_before, seconds });
 }
 
-/** The runs and the log grow while they are read. */
-function under(unit: ReplayStatus['unit'], done: number, expected: number, seconds: number | null) {
+/**
+ * The runs and the log grow while they are read. What was done `before` the present builder took over says nothing of
+ * how fast it is.
+ */
+function under(
+  unit: ReplayStatus['unit'],
+  done: number,
+  expected: number,
+  { before, seconds }: { readonly before: number; readonly seconds: number | null },
+) {
   const total = Math.max(expected, done);
-  const rate = perSecond(done, seconds);
+  const rate = perSecond(Math.max(0, done - before), seconds);
   return { unit, done, total, ratePerSecond: rate, etaSeconds: rate ? (total - done) / rate : null };
 }
 

@@ -13,6 +13,7 @@ import {
   startReplayVerb,
 } from '../../src/cli/replay';
 import { addReplayCommands } from '../../src/cli/replay-commands';
+import { START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { generationById, liveGeneration } from '../../src/projector/generations';
 import { AS_OF, createReplaysFixture } from './replays-app';
@@ -78,13 +79,35 @@ const stateOf = async (id: number) => (await generationById(fixture.pool, id))!.
 test('plan prints the work and the matrix per workspace, and changes nothing', async () => {
   const plan = await run((output) => planReplayVerb(output, { policy: fixture.stricter, asOf: AS_OF }));
   expect(plan.value).toMatchObject({ asOf: AS_OF, madeBy: 'facts', to: { policyVersion: fixture.stricter } });
-  expect(plan.text).toMatch(/from the run facts of generation 1: [\d,]+ runs to read, no estimate before/);
+  expect(plan.text).toMatch(
+    /from the run facts of generation 1: [\d,]+ runs to read, about [\d.]+ s at an assumed 3,000 runs\/s: no such/,
+  );
   expect(plan.text).toMatch(/\d+ of \d+ runs change class \(\d+\.\d\d %\)/);
   expect(plan.text).toMatch(/workspace workspace-1\nfrom +to +runs\nnone +unchanged +\d+\n/);
   expect(plan.text).toMatch(/terminal_follow_up +none +\d+/);
   expect(plan.text).toMatch(/counts as none instead of terminal_follow_up/);
   expect(plan.exitCode).toBe(0);
   expect(await fixture.audited()).toEqual([]);
+});
+
+test('plan --full tells the events of the log, and the time at an assumed rate until such a build was measured', async () => {
+  const { events } = await fixture.store.pending(START, 1_000_000);
+  const plan = () => run((output) => planReplayVerb(output, { full: true, asOf: AS_OF }));
+  const before = await plan();
+  expect(before.value).toMatchObject({
+    madeBy: 'full',
+    eventsToRead: events,
+    runsToRead: 0,
+    estimatedSeconds: events / 8_000,
+    assumedPerSecond: 8_000,
+  });
+  expect(before.text).toMatch(
+    /from the log: [\d,]+ events to read, about [\d.]+ s at an assumed 8,000 events\/s/,
+  );
+  await run((output) => startReplayVerb(output, { full: true }));
+  const after = await plan();
+  expect(after.value).toMatchObject({ eventsToRead: events, assumedPerSecond: null });
+  expect(after.text).not.toContain('assumed');
 });
 
 test('start builds with a bar; cutover previews, refuses, is forced; rollback and retire ask for --apply', async () => {

@@ -15,6 +15,8 @@ import { buildGeneration } from '../../src/replay/generation-build';
 import { ReplayEndedError } from '../../src/replay/load-runs';
 import { diffGenerations } from '../../src/replay/generation-diff';
 import type { OperatorContext } from '../../src/replay/operator-context';
+import { replayStatus } from '../../src/replay/replay-status';
+import type { ReplayStatus } from '../../src/replay/replay-status';
 import { planReplay } from '../../src/replay/replay-plan';
 import { abortReplay, ReplayRefusedError, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
@@ -137,6 +139,41 @@ describe('replays', () => {
     await abortReplay(context, resumed.id, OPERATOR);
     const whole = await build(await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR));
     expect(await dumpGeneration(fixture.pool, whole.schema)).toEqual(rows);
+  });
+
+  test('the time in which nobody built after a kill slows down neither the rate nor the next estimate', async () => {
+    const { pool } = fixture;
+    const { id } = await startReplay(context, { full: true }, OPERATOR);
+    const killedThenBuilt = async (onStep: () => void | Promise<void>, halting: AbortController) => {
+      const options = { ...fixture.options, eventsPerPage: 50, runsPerWrite: 20, onStep };
+      await buildGeneration(id, options, halting.signal);
+      // An hour goes by.
+      await pool.query(
+        `update opstruth.generations set started_at = started_at - interval '1 h',
+           phase_started_at = phase_started_at - interval '1 h', checkpoint_at = checkpoint_at - interval '1 h'
+         where id = $1 and state = 'building'`,
+        [id],
+      );
+    };
+    const halting = new AbortController();
+    await killedThenBuilt(() => halting.abort(), halting);
+    const before = (await replayStatus(pool, id))!;
+    expect(before.done).toBeGreaterThan(0);
+    expect(before.phase).toBe('folding');
+
+    const looks: ReplayStatus[] = [];
+    const look = async () => void looks.push((await replayStatus(pool, id))!);
+    await killedThenBuilt(look, new AbortController());
+    const { done, ratePerSecond, etaSeconds } = looks[0]!;
+    expect(done).toBeGreaterThan(before.done);
+    expect(ratePerSecond!).toBeGreaterThan((done - before.done) / 60);
+    expect(etaSeconds!).toBeLessThan(600);
+    const ready = (await replayStatus(pool, id))!;
+    expect(ready.state).toBe('ready');
+    expect(ready.ratePerSecond!).toBeGreaterThan(ready.total / 60);
+    await abortReplay(context, id, OPERATOR);
+    const other = { ...context, surfaces: fixture.options.surfaces.slice(1) };
+    expect((await planReplay(other, {}, AS_OF)).estimatedSeconds).toBeLessThan(60);
   });
 
   test('a builder that was paused while another loads the tables writes nothing more when it goes on', async () => {
