@@ -13,7 +13,7 @@ import { addEventsCommands } from './cli/events-commands';
 import { importVerb } from './cli/import';
 import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
-import { createOutput } from './cli/output';
+import { createOutput, outliveReaders } from './cli/output';
 import type { Output } from './cli/output';
 import { discardParkedEvent, retryParkedRun, showParked } from './cli/parked';
 import { diffPolicies, propose, showPolicies, showPolicy } from './cli/policy';
@@ -169,6 +169,7 @@ parked
 addReplayCommands(program, verb, positive);
 addEventsCommands(program, verb, positive);
 
+outliveReaders();
 void program.parseAsync();
 
 function collect(value: string, before: string[]): string[] {
