@@ -38,11 +38,15 @@ const program = new Command('opstruth')
 /** A verb's action with the output that the global flags ask for; what it throws is told on standard error. */
 function verb<Args extends unknown[]>(work: (output: Output, ...args: Args) => Promise<void>) {
   return async (...args: Args) => {
-    await work(createOutput(program.opts<{ json?: boolean }>().json ?? false), ...args).catch(fail);
+    const { json = false } = program.opts<{ json?: boolean }>();
+    await work(createOutput(json), ...args).catch((error: unknown) => fail(error, json));
   };
 }
 
-program.command('serve').description('serve with the settings of the environment').action(serve);
+program
+  .command('serve')
+  .description('serve with the settings of the environment')
+  .action(verb(() => serve()));
 program
   .command('migrate')
   .description('bring the database schema up to date')
