@@ -13,7 +13,7 @@ import { addEventsCommands } from './cli/events-commands';
 import { importVerb } from './cli/import';
 import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
-import { createOutput } from './cli/output';
+import { createOutput, outliveReaders } from './cli/output';
 import type { Output } from './cli/output';
 import { discardParkedEvent, retryParkedRun, showParked } from './cli/parked';
 import type { DiscardFlags } from './cli/parked';
@@ -39,11 +39,15 @@ const program = new Command('opstruth')
 /** A verb's action with the output that the global flags ask for; what it throws is told on standard error. */
 function verb<Args extends unknown[]>(work: (output: Output, ...args: Args) => Promise<void>) {
   return async (...args: Args) => {
-    await work(createOutput(program.opts<{ json?: boolean }>().json ?? false), ...args).catch(fail);
+    const { json = false } = program.opts<{ json?: boolean }>();
+    await work(createOutput(json), ...args).catch((error: unknown) => fail(error, json));
   };
 }
 
-program.command('serve').description('serve with the settings of the environment').action(serve);
+program
+  .command('serve')
+  .description('serve with the settings of the environment')
+  .action(verb(() => serve()));
 program
   .command('migrate')
   .description('bring the database schema up to date')
@@ -177,6 +181,7 @@ parked
 addReplayCommands(program, verb, positive);
 addEventsCommands(program, verb, positive);
 
+outliveReaders();
 void program.parseAsync();
 
 function collect(value: string, before: string[]): string[] {

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { serve } from './cli/serve';
+import { fail, serve } from './cli/serve';
 
 // The production start: settings from the environment, logs as JSON on standard output.
-void serve();
+void serve().catch((error: unknown) => fail(error));

@@ -51,7 +51,7 @@ export async function demo(output: Output, { once, seed, runs }: DemoFlags): Pro
       `${sent.sent} commands through the handlers (${sent.refused} refused as a worker's would be), ` +
         `${reconciled.length} silent runs failed by the reconciler, ${late} of them reported late, ${retried} runs retried`,
     );
-    await printSummary(output, apis, server.url, tokens, await lastPosition(apis));
+    await printSummary(output, apis, { url: server.url, tokens, goesOn: !once }, await lastPosition(apis));
     if (once) return;
     output.line('the platform goes on living; stop it with Ctrl-C');
     await goOn(output, apis, future);
@@ -120,18 +120,12 @@ interface Summary {
   };
 }
 
-const SHOWN = [
-  'total',
-  'queued',
-  'running',
-  'succeeded',
-  'failed',
-  'none',
-  'active_stale_attention',
-  'terminal_follow_up',
-  'terminal_follow_up_open',
-  'reconciled_stale',
-];
+/** Each adds up to the total: what runs are doing or have come to, and the class of their problem. */
+const STATES = ['queued', 'running', 'succeeded', 'partially_succeeded', 'failed', 'blocked', 'cancelled'];
+const CLASSES = ['none', 'active_stale_attention', 'terminal_follow_up'];
+/** Some of those above. */
+const AMONG_THEM = ['terminal_follow_up_open', 'reconciled_stale'];
+const SHOWN = ['total', ...STATES, ...CLASSES, ...AMONG_THEM];
 
 async function lastPosition({ system }: DemoApis): Promise<string> {
   const { data } = await system.get<{ data: { tail: string } }>('/system/projections');
@@ -141,24 +135,36 @@ async function lastPosition({ system }: DemoApis): Promise<string> {
 async function printSummary(
   output: Output,
   { system }: DemoApis,
-  url: string,
-  tokens: Tokens,
+  { url, tokens, goesOn }: { url: string; tokens: Tokens; goesOn: boolean },
   position: string,
 ) {
   const summary = await system.get<Summary>(`/system/ops/summary?minPosition=${position}`);
   const { data, meta } = summary;
-  const row = (name: string, buckets: Summary['data']['buckets']) => [
-    name,
-    ...SHOWN.map((bucket) => buckets[bucket]?.value ?? null),
-  ];
   output.result({ url, tokens, summary }, () => [
     '',
     `as of ${meta.asOf}, position ${meta.position}`,
-    ...table(
-      ['workspace', ...SHOWN],
-      [...data.workspaces.map((one) => row(one.workspaceId, one.buckets)), row('platform', data.buckets)],
-    ),
+    ...summaryLines(data),
     '',
+    ...(goesOn ? whereToLook(url, tokens) : []),
+  ]);
+}
+
+/** Two tables, for one would be wider than a terminal. */
+function summaryLines(data: Summary['data']): string[] {
+  const places = [
+    ...data.workspaces.map((one) => ({ name: one.workspaceId, buckets: one.buckets })),
+    { name: 'platform', buckets: data.buckets },
+  ];
+  const tableOf = (shown: readonly string[]) =>
+    table(
+      ['workspace', ...shown],
+      places.map(({ name, buckets }) => [name, ...shown.map((bucket) => buckets[bucket]?.value ?? null)]),
+    );
+  return [...tableOf(['total', ...STATES]), '', ...tableOf(['total', ...CLASSES, ...AMONG_THEM])];
+}
+
+function whereToLook(url: string, tokens: Tokens): string[] {
+  return [
     'browse the API      ' + `${url}/docs`,
     'health and metrics  ' + `${url}/health/ready  ${url}/metrics`,
     '',
@@ -170,7 +176,7 @@ async function printSummary(
       `${url}/workspaces/workspace-1/tenants/tenant-1/operations/summary`,
     ),
     ...example('system plane', tokens.system, `${url}/system/ops/summary`, `${url}/system/ops/stuck`),
-  ]);
+  ];
 }
 
 function example(title: string, token: string, ...urls: readonly string[]): string[] {

@@ -1,3 +1,4 @@
+import { pipeline } from 'node:stream/promises';
 import { Format, Presets, SingleBar } from 'cli-progress';
 
 /** Where a verb's words go: one JSON document with `--json`, else lines a person reads. */
@@ -41,6 +42,35 @@ export function createOutput(json: boolean, stderr: ErrorStream = process.stderr
       return stderr.isTTY ? bar(stderr, title, unit, total) : lines(stderr, title, unit, total);
     },
   };
+}
+
+/**
+ * Whoever reads our output may leave before its end, as `head` does. That is no failure: what was to be told is dropped,
+ * the work ends and tidies up as ever. What would go on until it is stopped takes it as being asked to stop.
+ */
+export function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr])
+    stream.on('error', (error) => {
+      if (!isReaderGone(error)) throw error;
+      if (stream === process.stdout) process.emit('SIGTERM', 'SIGTERM');
+    });
+}
+
+/** Writes lines at the pace of their reader, and no more of them once the reader has gone. */
+export async function writeLines(lines: Iterable<string>): Promise<void> {
+  try {
+    await pipeline(withLineEnds(lines), process.stdout, { end: false });
+  } catch (error) {
+    if (!isReaderGone(error)) throw error;
+  }
+}
+
+function* withLineEnds(lines: Iterable<string>): Iterable<string> {
+  for (const line of lines) yield `${line}\n`;
+}
+
+function isReaderGone(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === 'EPIPE';
 }
 
 function bar(stream: NodeJS.WritableStream, title: string, unit: string, initialTotal: number): Progress {

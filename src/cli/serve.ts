@@ -3,23 +3,19 @@ import { createLogger } from '../observability/logger';
 import { openRuntime } from '../runtime';
 import { startServer } from '../server';
 
-/** Serves until SIGINT or SIGTERM. A wrong setting is told in words and ends with exit code 2. */
+/** Serves until SIGINT or SIGTERM. */
 export async function serve(): Promise<void> {
-  try {
-    const config = loadConfig(process.env);
-    const log = createLogger({ level: config.logLevel });
-    const runtime = await openRuntime(config, log);
-    const stopped = stopSignal();
-    const server = await startServer(runtime, log).catch(async (error: unknown) => {
-      await runtime.close();
-      throw error;
-    });
-    log.info({ signal: await stopped }, 'stopping');
-    await server.close();
+  const config = loadConfig(process.env);
+  const log = createLogger({ level: config.logLevel });
+  const runtime = await openRuntime(config, log);
+  const stopped = stopSignal();
+  const server = await startServer(runtime, log).catch(async (error: unknown) => {
     await runtime.close();
-  } catch (error) {
-    fail(error);
-  }
+    throw error;
+  });
+  log.info({ signal: await stopped }, 'stopping');
+  await server.close();
+  await runtime.close();
 }
 
 /** The first signal that asks to stop. A second one of the same kind ends the process at once. */
@@ -52,13 +48,19 @@ const SPOKEN = new Set([
 /** Addresses that cannot be listened on are settings too. */
 const ADDRESS_CODES = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);
 
-export function fail(error: unknown): void {
-  if (error instanceof Error && ADDRESS_CODES.has((error as NodeJS.ErrnoException).code ?? '')) {
-    process.stderr.write(`PORT, HOST: cannot listen there: ${error.message}\n`);
-    process.exitCode = 2;
-    return;
-  }
-  const spoken = error instanceof Error && SPOKEN.has(error.name);
-  process.stderr.write(`${spoken ? error.message : error instanceof Error ? error.stack : String(error)}\n`);
-  process.exitCode = error instanceof ConfigError ? 2 : 1;
+/** Tells what ended a verb, in words where they are meant for people; a wrong setting ends with exit code 2. */
+export function fail(error: unknown, json = false): void {
+  const { words, exitCode } = endingOf(error);
+  process.stderr.write(`${json ? JSON.stringify({ error: words }) : words}\n`);
+  process.exitCode = exitCode;
+}
+
+function endingOf(error: unknown): { words: string; exitCode: number } {
+  if (!(error instanceof Error)) return { words: String(error), exitCode: 1 };
+  if (ADDRESS_CODES.has((error as NodeJS.ErrnoException).code ?? ''))
+    return { words: `PORT, HOST: cannot listen there: ${error.message}`, exitCode: 2 };
+  return {
+    words: SPOKEN.has(error.name) ? error.message : (error.stack ?? error.message),
+    exitCode: error instanceof ConfigError ? 2 : 1,
+  };
 }

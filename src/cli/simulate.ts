@@ -5,6 +5,8 @@ import { RunCommandExecutor } from '../commands/run-command-executor';
 import { addSeconds, isLater } from '../events/instant';
 import { commandLine } from '../simulator/command-line';
 import { simulateWorkload } from '../simulator/workload';
+import type { SimulatedCommand } from '../simulator/workload';
+import { writeLines } from './output';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
 
@@ -24,8 +26,7 @@ const ACTOR = 'simulator';
  */
 export async function simulate(output: Output, { runs, seed, hours, ndjson }: SimulateFlags): Promise<void> {
   if (ndjson) {
-    for (const step of history(runs, seed, hours, new Date().toISOString()))
-      process.stdout.write(`${JSON.stringify(commandLine(step))}\n`);
+    await writeLines(commandLines(history(runs, seed, hours, new Date().toISOString())));
     return;
   }
   await withRuntime({ migrate: true }, async ({ store, live, clock }) => {
@@ -60,6 +61,10 @@ export async function simulate(output: Output, { runs, seed, hours, ndjson }: Si
         `(${Math.round(tally.events / seconds)} events/s), ${tally.refused} commands refused`,
     ]);
   });
+}
+
+function* commandLines(steps: Iterable<SimulatedCommand>): Iterable<string> {
+  for (const step of steps) yield JSON.stringify(commandLine(step));
 }
 
 function* history(runs: number, seed: number, hours: number, now: string) {
