@@ -1,78 +1,33 @@
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
-import { parsePolicy } from '../../src/classifier/policy';
-import { migrationsFolder } from '../../src/db/migrate';
-import { catchUp } from '../../src/projector/generation-projector';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import { formatPosition, START } from '../../src/events/position';
-import type { Generation } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
-import { savePolicy } from '../../src/projector/policies';
-import { checkCutover, cutOver, DEFAULT_FORBIDDEN, rollBack } from '../../src/replay/cutover';
+import { checkCutover, cutOver } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/generation-build';
 import { ReplayEndedError } from '../../src/replay/load-runs';
 import { diffGenerations } from '../../src/replay/generation-diff';
-import type { OperatorContext } from '../../src/replay/operator-context';
 import { replayStatus } from '../../src/replay/replay-status';
 import type { ReplayStatus } from '../../src/replay/replay-status';
 import { planReplay } from '../../src/replay/replay-plan';
 import { abortReplay, ReplayRefusedError, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
-import type { WorkloadOptions } from '../../src/simulator/workload';
-import { testClock } from '../support/database';
-import { createProjectionFixture, dumpGeneration, TEST_POLICY } from '../support/projection';
-import type { ProjectionFixture } from '../support/projection';
+import { dumpGeneration } from '../support/projection';
 import { eventually } from '../support/service';
 
-const WORKLOAD: WorkloadOptions = {
-  seed: 11,
-  runs: 300,
-  start: '2026-01-01T00:00:00.000Z',
-  meanGapSeconds: 10,
-  workspaces: 3,
-  tenantsPerWorkspace: 4,
-  meanRunSeconds: 240,
-  heartbeatSeconds: 60,
-  idPrefix: 'run-',
-};
-const AS_OF = '2026-01-01T00:52:00.000Z';
-const OPERATOR = { actor: 'test', reason: null };
-const GATE = { maxChangePercent: 5, forbidden: DEFAULT_FORBIDDEN };
+import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
+import type { ReplayWorld } from './replay-world';
 
 describe('replays', () => {
-  let fixture: ProjectionFixture;
-  let context: OperatorContext;
+  let fixture: ReplayWorld['fixture'];
+  let context: ReplayWorld['context'];
   let stricter: number;
+  let build: ReplayWorld['build'];
 
   beforeEach(async () => {
-    fixture = await createProjectionFixture();
-    const { pool, store, options, judge } = fixture;
-    context = { pool, store, surfaces: options.surfaces, clock: testClock(AS_OF), judge: () => judge };
-    // History up to AS_OF: what is active then is neither over nor reconciled.
-    await fixture.write([...simulateWorkload(WORKLOAD)].filter(({ command }) => command.at <= AS_OF));
-    await fixture.catchUp();
-    const policy = parsePolicy({
-      defaults: { ...TEST_POLICY.defaults, runningStaleAfterSeconds: 120 },
-      outcomeClasses: { partially_succeeded: 'none', cancelled: 'terminal_follow_up' },
-    });
-    stricter = await savePolicy(pool, policy, 'test', null);
+    ({ fixture, context, stricter, build } = await createReplayWorld());
   });
   afterEach(() => fixture.close());
-
-  async function build(generation: Generation, signal = new AbortController().signal): Promise<Generation> {
-    const judge = await judgeFor(fixture.pool, generation);
-    await buildGeneration(generation.id, { ...fixture.options, judge }, signal);
-    return (await generationById(fixture.pool, generation.id))!;
-  }
-
-  /** Builds a generation with the same rules and makes it live. */
-  async function goTo(): Promise<number> {
-    const { id } = await build(await startReplay(context, {}, OPERATOR));
-    await cutOver(context, id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
-    return id;
-  }
 
   test('the plan tells exactly what the diff after the rebuild says, from facts and from the log', async () => {
     const plan = await planReplay(context, { policyVersion: stricter }, AS_OF);
@@ -239,78 +194,6 @@ describe('replays', () => {
       `select actor, action, reason from opstruth.audit_entries where action = 'replay.cutover'`,
     );
     expect(rows).toEqual([{ actor: 'ops', action: 'replay.cutover', reason: 'agreed with the team' }]);
-  });
-
-  test('a rollback needs the standby level with the live one, flips back, and leaves the other as standby', async () => {
-    const next = await build(await startReplay(context, {}, OPERATOR));
-    await cutOver(context, next.id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
-    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
-    await catchUp(next.id, fixture.options);
-    await catchUp(fixture.generation.id, fixture.options);
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: next.id, to: fixture.generation.id });
-    expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
-    expect((await generationById(fixture.pool, next.id))!.state).toBe('standby');
-    await retireGeneration(context, next.id, OPERATOR);
-    expect((await generationById(fixture.pool, next.id))!.state).toBe('retired');
-    await expect(rollBack(context, OPERATOR)).rejects.toThrow('no standby');
-  });
-
-  test('a rollback of a rollback goes forward again, however many older standbys there are', async () => {
-    const first = fixture.generation.id;
-    const second = await goTo();
-    const third = await goTo();
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
-    // The first is a standby too, and what the second was made from.
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
-    // A cutover from there: the newest standby is not the one that was live before it.
-    const fourth = await goTo();
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: second });
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: fourth });
-    await retireGeneration(context, second, OPERATOR);
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: third });
-    expect((await generationById(fixture.pool, first))!.state).toBe('standby');
-  });
-
-  test('of two operators who roll back at once one is refused, so that they do not cancel each other', async () => {
-    const first = fixture.generation.id;
-    const second = await goTo();
-    // Both have looked when the registry is free again: the second finds what the first did.
-    const client = await fixture.pool.connect();
-    await client.query(`begin; select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
-    const outcomes = [rollBack(context, OPERATOR), rollBack(context, OPERATOR)].map((one) =>
-      one.catch((error: Error) => error),
-    );
-    await eventually(async () => {
-      const { rows } = await client.query(
-        `select from pg_locks where locktype = 'advisory' and not granted and database = (
-           select oid from pg_database where datname = current_database())`,
-      );
-      return rows.length === 2;
-    });
-    await client.query('commit');
-    client.release();
-    const told = await Promise.all(outcomes);
-    expect(told).toContainEqual({ from: second, to: first });
-    expect(told).toContainEqual(
-      expect.objectContaining({
-        code: 'wrong_state',
-        message: `generation ${second} is no longer live: ${first} is`,
-      }),
-    );
-    expect((await liveGeneration(fixture.pool))!.id).toBe(first);
-    // And one who comes later, with what a preview said before.
-    await expect(rollBack(context, OPERATOR, second)).rejects.toThrow('is no longer live');
-  });
-
-  test('a database of an older version knows from its audit entries which generation was live last', async () => {
-    const { pool } = fixture;
-    const second = await goTo();
-    const third = await goTo();
-    await rollBack(context, OPERATOR);
-    await pool.query('alter table opstruth.generations drop column standby_number');
-    await pool.query(await readFile(join(migrationsFolder(), '0006_last_live.sql'), 'utf8'));
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
   });
 
   test('a second replay is refused while one is under way, and every step checks the state', async () => {

@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { migrationsFolder } from '../../src/db/migrate';
+import { catchUp } from '../../src/projector/generation-projector';
+import { generationById, liveGeneration } from '../../src/projector/generations';
+import { cutOver, rollBack } from '../../src/replay/cutover';
+import { retireGeneration, startReplay } from '../../src/replay/replays';
+import { simulateWorkload } from '../../src/simulator/workload';
+import { eventually } from '../support/service';
+import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
+import type { ReplayWorld } from './replay-world';
+
+describe('rollbacks', () => {
+  let fixture: ReplayWorld['fixture'];
+  let context: ReplayWorld['context'];
+  let build: ReplayWorld['build'];
+
+  beforeEach(async () => {
+    ({ fixture, context, build } = await createReplayWorld());
+  });
+  afterEach(() => fixture.close());
+
+  /** Builds a generation with the same rules and makes it live. */
+  async function goTo(): Promise<number> {
+    const { id } = await build(await startReplay(context, {}, OPERATOR));
+    await cutOver(context, id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
+    return id;
+  }
+
+  test('a rollback needs the standby level with the live one, flips back, and leaves the other as standby', async () => {
+    const next = await build(await startReplay(context, {}, OPERATOR));
+    await cutOver(context, next.id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
+    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
+    await catchUp(next.id, fixture.options);
+    await catchUp(fixture.generation.id, fixture.options);
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: next.id, to: fixture.generation.id });
+    expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
+    expect((await generationById(fixture.pool, next.id))!.state).toBe('standby');
+    await retireGeneration(context, next.id, OPERATOR);
+    expect((await generationById(fixture.pool, next.id))!.state).toBe('retired');
+    await expect(rollBack(context, OPERATOR)).rejects.toThrow('no standby');
+  });
+
+  test('a rollback of a rollback goes forward again, however many older standbys there are', async () => {
+    const first = fixture.generation.id;
+    const second = await goTo();
+    const third = await goTo();
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    // The first is a standby too, and what the second was made from.
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    // A cutover from there: the newest standby is not the one that was live before it.
+    const fourth = await goTo();
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: second });
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: fourth });
+    await retireGeneration(context, second, OPERATOR);
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: third });
+    expect((await generationById(fixture.pool, first))!.state).toBe('standby');
+  });
+
+  test('of two operators who roll back at once one is refused, so that they do not cancel each other', async () => {
+    const first = fixture.generation.id;
+    const second = await goTo();
+    // Both have looked when the registry is free again: the second finds what the first did.
+    const client = await fixture.pool.connect();
+    await client.query(`begin; select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    const outcomes = [rollBack(context, OPERATOR), rollBack(context, OPERATOR)].map((one) =>
+      one.catch((error: Error) => error),
+    );
+    await eventually(async () => {
+      const { rows } = await client.query(
+        `select from pg_locks where locktype = 'advisory' and not granted and database = (
+           select oid from pg_database where datname = current_database())`,
+      );
+      return rows.length === 2;
+    });
+    await client.query('commit');
+    client.release();
+    const told = await Promise.all(outcomes);
+    expect(told).toContainEqual({ from: second, to: first });
+    expect(told).toContainEqual(
+      expect.objectContaining({
+        code: 'wrong_state',
+        message: `generation ${second} is no longer live: ${first} is`,
+      }),
+    );
+    expect((await liveGeneration(fixture.pool))!.id).toBe(first);
+    // And one who comes later, with what a preview said before.
+    await expect(rollBack(context, OPERATOR, second)).rejects.toThrow('is no longer live');
+  });
+
+  test('a database of an older version knows from its audit entries which generation was live last', async () => {
+    const { pool } = fixture;
+    const second = await goTo();
+    const third = await goTo();
+    await rollBack(context, OPERATOR);
+    await pool.query('alter table opstruth.generations drop column standby_number');
+    await pool.query(await readFile(join(migrationsFolder(), '0006_last_live.sql'), 'utf8'));
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
+  });
+});
