@@ -5,8 +5,11 @@ import { START } from '../events/position';
 import type { Position } from '../events/position';
 import type { EventFilter } from './event-store';
 
-/** Everything with a smaller transaction id has been committed or rolled back: nothing can appear there any more. */
-const HORIZON = 'pg_snapshot_xmin(pg_current_snapshot())';
+/**
+ * No event below it will appear any more to a statement that begins after it was asked for (migrations/0008). Asked for
+ * within a statement it may be later than what that statement sees: enough to say how far one may read, not to read.
+ */
+const HORIZON = '(select opstruth.log_horizon())';
 
 /** The row-wise comparison is what lets the primary key start its scan at the position ($1, $2). */
 const AFTER = '(commit_xid, position) > ($1::text::xid8, $2::bigint)';
@@ -35,16 +38,12 @@ export async function readAll(
   limit: number,
   filter: EventFilter = {},
 ): Promise<StoredEvent[]> {
-  const types = filter.types ?? [];
+  const { types = [] } = filter;
   return readEvents(
     pool,
-    types.length > 0 ? 'opstruth read all of types' : 'opstruth read all',
-    `select ${COLUMNS} from opstruth.events
-     where ${READABLE_AFTER}
-       ${types.length > 0 ? 'and type = any ($4::text[])' : ''}
-     order by commit_xid, position
-     limit $3`,
-    [String(from.commit), String(from.prepare), limit, ...(types.length > 0 ? [types] : [])],
+    'opstruth read all',
+    `select ${COLUMNS} from opstruth.readable_events($1::text::xid8, $2, $3, $4)`,
+    [String(from.commit), String(from.prepare), limit, types.length > 0 ? types : null],
   );
 }
 
