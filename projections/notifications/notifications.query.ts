@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import type { RunDocument } from '../../src/classifier/run-row';
-import { olderThan } from '../../src/http/run-filter-list';
+import { olderThan, pageRows } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
 
@@ -32,7 +32,7 @@ export async function messages(view: RunView, page: PageParameters) {
       .where(olderThan(after, 'at'))
       .orderBy('at', 'desc')
       .orderBy('run_id', 'desc')
-      .limit(page.limit + 1)
+      .limit(pageRows(page))
       .$castTo<Message>(),
   }));
 }

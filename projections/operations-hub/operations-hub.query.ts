@@ -3,7 +3,7 @@ import type { Scope } from '../../src/auth/principal';
 import { inScope } from '../../src/auth/scope-sql';
 import type { PageParameters } from '../../src/http/read-request';
 import type { RunFilter } from '../../src/http/run-filter';
-import { newestRuns, staleCount } from '../../src/http/run-filter-list';
+import { isBeyondRanges, newestRuns, staleCount } from '../../src/http/run-filter-list';
 import { matchesCell } from '../../src/http/run-filter-sql';
 import type { RunView } from '../../src/http/run-filter-view';
 import { cellsMatching } from '../../src/http/summary-sql';
@@ -41,24 +41,27 @@ export async function hubRuns(view: RunView, page: PageParameters) {
   const after = view.after(page);
   const byTenant = !ofWholeWorkspaces(filter, scope);
   const counts = byTenant ? 'operations_hub_counts' : 'operations_hub_workspace_counts';
-  const { meta, rows } = await view.read((db: Kysely<Tables>) => ({
-    runs: newestRuns(
-      db,
-      'operations_hub_runs',
-      { filter, scope, asOf, after, limit: page.limit },
-      { table: counts, filter: shared, byTenant },
-    ),
-    cells: db
-      .selectFrom(counts)
-      .select([
-        cellsMatching(TABS.all).as('all'),
-        cellsMatching(TABS.active).as('active'),
-        cellsMatching(TABS.terminal_follow_up).as('terminal_follow_up'),
-      ])
-      .where(inScope(scope))
-      .where(matchesCell(shared)),
-    stale: staleCount(db, 'operations_hub_deadlines', { filter: shared, scope, asOf }),
-  }));
+  const { meta, rows } = await view.read(
+    (db: Kysely<Tables>) => ({
+      runs: newestRuns(
+        db,
+        'operations_hub_runs',
+        { filter, scope, asOf, after, limit: page.limit },
+        { table: counts, filter: shared, byTenant },
+      ),
+      cells: db
+        .selectFrom(counts)
+        .select([
+          cellsMatching(TABS.all).as('all'),
+          cellsMatching(TABS.active).as('active'),
+          cellsMatching(TABS.terminal_follow_up).as('terminal_follow_up'),
+        ])
+        .where(inScope(scope))
+        .where(matchesCell(shared)),
+      stale: staleCount(db, 'operations_hub_deadlines', { filter: shared, scope, asOf }),
+    }),
+    { lookup: !isBeyondRanges(filter) },
+  );
   // Counted cells know no instant, so the one tab that time alone fills is counted from the deadlines.
   const tabs = { ...rows.cells[0]!, active_stale_attention: rows.stale[0]!.n };
   return { meta, runs: rows.runs, counts: tabs };

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
-import { listed, olderThan } from '../../src/http/run-filter-list';
+import { listed, olderThan, pageRows } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
@@ -24,7 +24,7 @@ export async function activeRuns(view: RunView, page: PageParameters) {
         .where(olderThan(after, 'queued_at'))
         .orderBy('queued_at', 'desc')
         .orderBy('run_id', 'desc')
-        .limit(page.limit + 1)
+        .limit(pageRows(page))
         .$castTo<ListedRun>(),
       counts: db
         .selectFrom('progress_overlay_runs')

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { listed, olderThan } from '../../src/http/run-filter-list';
+import { listed, olderThan, pageRows } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
@@ -20,7 +20,7 @@ export async function recentRuns(view: RunView, page: PageParameters) {
       .where(olderThan(after, 'queued_at'))
       .orderBy('queued_at', 'desc')
       .orderBy('run_id', 'desc')
-      .limit(page.limit + 1)
+      .limit(pageRows(page))
       .$castTo<ListedRun>(),
   }));
 }

@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { listed, olderThan } from '../../src/http/run-filter-list';
+import { listed, olderThan, pageRows } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
@@ -12,15 +12,18 @@ interface Tables {
 /** A page of the failed and the reconciled, last ended first. */
 export async function failedRuns(view: RunView, page: PageParameters) {
   const after = view.after(page);
-  return view.read((db: Kysely<Tables>) => ({
-    runs: db
-      .selectFrom('system_failures_runs')
-      .select('run')
-      .where(listed(view.selection))
-      .where(olderThan(after, 'completed_at'))
-      .orderBy('completed_at', 'desc')
-      .orderBy('run_id', 'desc')
-      .limit(page.limit + 1)
-      .$castTo<ListedRun>(),
-  }));
+  return view.read(
+    (db: Kysely<Tables>) => ({
+      runs: db
+        .selectFrom('system_failures_runs')
+        .select('run')
+        .where(listed(view.selection))
+        .where(olderThan(after, 'completed_at'))
+        .orderBy('completed_at', 'desc')
+        .orderBy('run_id', 'desc')
+        .limit(pageRows(page))
+        .$castTo<ListedRun>(),
+    }),
+    { lookup: view.isWhole },
+  );
 }

@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely';
 import { hasProblemClass } from '../../src/classifier/class-sql';
-import { newestRuns } from '../../src/http/run-filter-list';
+import { isBeyondRanges, newestRuns } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
@@ -17,14 +17,17 @@ interface Tables {
 export async function platformRuns(view: RunView, page: PageParameters) {
   const after = view.after(page);
   const { tenant: _tenant, problemClass: _class, active: _active, ...filter } = view.filter;
-  return view.read((db: Kysely<Tables>) => ({
-    runs: newestRuns(
-      db,
-      'system_runs_runs',
-      { ...view.selection, after, limit: page.limit },
-      { table: 'system_runs_counts', filter, byTenant: false },
-    ),
-  }));
+  return view.read(
+    (db: Kysely<Tables>) => ({
+      runs: newestRuns(
+        db,
+        'system_runs_runs',
+        { ...view.selection, after, limit: page.limit },
+        { table: 'system_runs_counts', filter, byTenant: false },
+      ),
+    }),
+    { lookup: !isBeyondRanges(view.filter) },
+  );
 }
 
 /** The counts of each workspace that has runs, at the view's instant. */

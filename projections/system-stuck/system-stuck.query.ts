@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { SqlBool } from 'kysely';
 import { hasProblemClass } from '../../src/classifier/class-sql';
 import type { Keyset } from '../../src/http/cursor';
-import { listed } from '../../src/http/run-filter-list';
+import { listed, pageRows } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
@@ -16,18 +16,21 @@ interface Tables {
 /** A page of the stuck, the longest stuck first. */
 export async function stuckRuns(view: RunView, page: PageParameters) {
   const after = view.after(page);
-  return view.read((db: Kysely<Tables>) => ({
-    runs: db
-      .selectFrom('system_stuck_runs')
-      .select('run')
-      .where(hasProblemClass(['active_stale_attention'], view.asOf))
-      .where(listed(view.selection))
-      .where(staleSince(after))
-      .orderBy('stale_at')
-      .orderBy('run_id')
-      .limit(page.limit + 1)
-      .$castTo<ListedRun>(),
-  }));
+  return view.read(
+    (db: Kysely<Tables>) => ({
+      runs: db
+        .selectFrom('system_stuck_runs')
+        .select('run')
+        .where(hasProblemClass(['active_stale_attention'], view.asOf))
+        .where(listed(view.selection))
+        .where(staleSince(after))
+        .orderBy('stale_at')
+        .orderBy('run_id')
+        .limit(pageRows(page))
+        .$castTo<ListedRun>(),
+    }),
+    { lookup: view.isWhole },
+  );
 }
 
 function staleSince(after: Keyset | null) {

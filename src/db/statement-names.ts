@@ -1,5 +1,5 @@
-/** Statements that one connection is asked to keep prepared at most; more forms than this are sent unnamed. */
-const MAX_NAMES = 500;
+/** Statements that one connection is asked to keep prepared at most (up to 100 KiB each); more forms are sent unnamed. */
+const MAX_NAMES = 300;
 
 /**
  * Names for statements that are put together from parts, so that each form of them is planned once: a name means one

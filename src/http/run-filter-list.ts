@@ -100,7 +100,7 @@ export function newestRuns<DB, Name extends keyof DB & string, Cells extends key
           .where(sql<SqlBool>`${listed(request)} is true`)
           .orderBy('queued_at', 'desc')
           .orderBy('run_id', 'desc')
-          .limit(request.limit + 1)
+          .limit(pageRows(request))
           .as('found'),
       (join) => join.onTrue(),
     )
@@ -108,12 +108,20 @@ export function newestRuns<DB, Name extends keyof DB & string, Cells extends key
     .where(isBeyondRanges(request.filter) ? populated : sql<SqlBool>`true`)
     .orderBy('found.queued_at', 'desc')
     .orderBy('found.run_id', 'desc')
-    .limit(request.limit + 1)
+    .limit(pageRows(request))
     .$castTo<ListedRun>();
 }
 
+/**
+ * The rows to read for a page: one more than it shows, which tells whether there is a next one. Written into the
+ * statement, because a plan that is to serve any number of rows would sort the whole list.
+ */
+export function pageRows({ limit }: { readonly limit: number }): RawBuilder<number> {
+  return sql.lit(limit + 1);
+}
+
 /** Whether the filter asks for more than ranges are made of, so that a range may hold nothing of it. */
-function isBeyondRanges({ type, lineage, resolution, tenant }: RunFilter): boolean {
+export function isBeyondRanges({ type, lineage, resolution, tenant }: RunFilter): boolean {
   return [type, lineage, resolution, tenant].some((values) => values?.length);
 }
 

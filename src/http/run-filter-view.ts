@@ -77,7 +77,7 @@ interface ViewParts {
   readonly links: LinkContext;
 }
 
-/** How a view is read whose queries find their rows by key: see SnapshotRequest. */
+/** How a view is read whose queries find their rows by key or in an index's own order: see SnapshotRequest. */
 export const LOOKUP = { lookup: true };
 
 /** One request's view of the read tables. */
@@ -104,6 +104,11 @@ export class RunView {
   /** What the list of this view shows: the query's filter within the path. */
   get selection(): { readonly filter: RunFilter; readonly scope: Scope; readonly asOf: Instant } {
     return { filter: { ...this.filter, ...this.parts.place }, scope: this.scope, asOf: this.asOf };
+  }
+
+  /** Whether the list is all that the reader may see: its first rows are those of an index, whatever they are. */
+  get isWhole(): boolean {
+    return this.scope.kind === 'everything' && Object.keys(this.filter).length === 0;
   }
 
   get isSystem(): boolean {

@@ -12,8 +12,8 @@ import { BY_KEY, settingsOption } from '../db/database';
 const BY_KEY_ALONE = [...BY_KEY, 'enable_hashjoin=off', 'enable_mergejoin=off'];
 
 /**
- * A process that is paused in the middle of a transaction would keep every reader of the log waiting, for as long as it
- * is paused (docs/adr/0001): PostgreSQL ends its session. In milliseconds, long enough for the fold that may lie between two statements.
+ * A process that is paused in the middle of a transaction would keep whoever takes over waiting for its locks, for as long
+ * as it is paused: PostgreSQL ends its session. In milliseconds, long enough for the fold that may lie between two statements.
  */
 export const IDLE_LIMIT = 'idle_in_transaction_session_timeout=5000';
 

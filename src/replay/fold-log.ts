@@ -12,11 +12,7 @@ import { logPages } from './log-pages';
 /** Small, because nothing else of this process runs while a page is folded. */
 const EVENTS_PER_PAGE = 1_000;
 
-/**
- * A run that ends before its facts are written is written once; the others once more each time. Memory must hold them
- * all (see CACHED_RUNS), and the transaction must be short: while it runs, no event committed after its beginning is
- * visible to anybody (docs/adr/0001).
- */
+/** A run that ends before its facts are written is written once; the others once more each time. Memory holds them all. */
 const RUNS_PER_WRITE = 5_000;
 /** Runs that beat for days must not keep the checkpoint back: what lies behind it is not folded twice after a kill. */
 const EVENTS_PER_WRITE = 40_000;
@@ -26,6 +22,8 @@ export interface FoldLogOptions extends FoldingOptions {
   readonly eventsPerPage?: number;
   /** (Default: 5000) */
   readonly runsPerWrite?: number;
+  /** Waited for before each page is folded. */
+  readonly giveWay: () => Promise<void>;
   /** Told after each transaction, and waited for. */
   readonly onStep?: () => void | Promise<void>;
 }
@@ -52,6 +50,7 @@ export async function foldLog(
   };
   try {
     for await (const { events, upTo } of logPages(options.store, generation, eventsPerPage, signal)) {
+      await options.giveWay();
       pending.add(await folding.fold(events, upTo));
       if (pending.changes.size >= runsPerWrite || pending.events >= EVENTS_PER_WRITE) await write();
       await nextTurn();

@@ -5,13 +5,16 @@ import { generationById, isHistorical } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { foldLog } from './fold-log';
 import type { FoldLogOptions } from './fold-log';
+import { giveWayToLive } from './give-way';
+import type { GiveWayOptions } from './give-way';
 import { emptyGeneration, loadRuns, ReplayEndedError } from './load-runs';
 import type { LoadRunsOptions } from './load-runs';
 import { logPages } from './log-pages';
 import { makeIndexes } from './make-indexes';
 
 /** `onStep` is told after each transaction of folding and loading, and after each index. */
-export interface BuildOptions extends ProjectorOptions, FoldLogOptions, LoadRunsOptions {}
+export interface BuildOptions
+  extends ProjectorOptions, Omit<FoldLogOptions & LoadRunsOptions, 'giveWay'>, GiveWayOptions {}
 
 /**
  * Makes a generation ready: folds the log into run facts, loads the read tables from those (or from another generation's
@@ -21,9 +24,10 @@ export interface BuildOptions extends ProjectorOptions, FoldLogOptions, LoadRuns
  */
 export async function buildGeneration(
   generationId: number,
-  options: BuildOptions,
+  buildOptions: BuildOptions,
   signal: AbortSignal,
 ): Promise<void> {
+  const options = { ...buildOptions, giveWay: giveWayToLive(buildOptions) };
   const { pool, surfaces } = options;
   await takeOver(pool, generationId);
   let generation = await building(pool, generationId);

@@ -17,12 +17,14 @@ import type { StoredFacts } from '../projector/run-states';
 import { sendTexts, TableLoad } from './table-load';
 import type { TableText, Unshown } from './table-load';
 
-/** Runs per transaction; short for the reason told in `fold-log.ts`. */
+/** Runs per transaction, and in memory at a time. */
 const RUNS_PER_PAGE = 1_000;
 
 export interface LoadRunsOptions extends FoldingOptions {
   /** (Default: 1000) */
   readonly runsPerPage?: number;
+  /** Waited for before the rows of each page are made. */
+  readonly giveWay: () => Promise<void>;
   /** Told after each transaction, and waited for. */
   readonly onStep?: () => void | Promise<void>;
 }
@@ -39,7 +41,7 @@ export class ReplayEndedError extends Error {
 export async function loadRuns(
   generation: Generation,
   source: Generation,
-  { pool, store, surfaces, judge, runsPerPage = RUNS_PER_PAGE, onStep }: LoadRunsOptions,
+  { pool, store, surfaces, judge, runsPerPage = RUNS_PER_PAGE, giveWay, onStep }: LoadRunsOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const { id, schema } = generation;
@@ -63,6 +65,7 @@ export async function loadRuns(
       for (let rows = await reading; rows.length > 0 && !signal.aborted; rows = await reading) {
         reading = cursor.read(runsPerPage);
         reading.catch(() => undefined); // awaited at the next turn
+        await giveWay();
         const runs = rows.map((row) => classifiedRunOf(row, judge));
         const { texts, shown, unshown } = load.page(runs);
         const all = copiesFacts ? [factsText(shown), ...texts] : texts;

@@ -1,4 +1,4 @@
-import type { Pool, PoolClient } from 'pg';
+import type { Pool } from 'pg';
 import { tableIndexesSql } from '../projector/generation-schema';
 import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
@@ -6,8 +6,6 @@ import { tablesOf } from '../projector/surface-content';
 
 /** Tables worked on at the same time. */
 const LANES = 2;
-/** A table of this size is indexed in a moment: no reader of the log has to wait long for it. */
-const SMALL_BYTES = 32 * 1024 * 1024;
 /** For the sort behind an index, per lane. */
 const SORT_MEMORY = '128MB';
 /** A thirtieth of the sample that PostgreSQL would take: columns of a few values, soon to be looked at by autovacuum. */
@@ -16,6 +14,8 @@ const STATISTICS_TARGET = 30;
 export interface MakeIndexesOptions {
   readonly pool: Pool;
   readonly surfaces: readonly Surface[];
+  /** Waited for before each index is made. */
+  readonly giveWay: () => Promise<void>;
   readonly onStep?: () => void | Promise<void>;
 }
 
@@ -25,7 +25,7 @@ export interface MakeIndexesOptions {
  */
 export async function makeIndexes(
   { schema }: Generation,
-  { pool, surfaces, onStep }: MakeIndexesOptions,
+  { pool, surfaces, giveWay, onStep }: MakeIndexesOptions,
   signal: AbortSignal,
 ): Promise<void> {
   const work = [
@@ -40,7 +40,8 @@ export async function makeIndexes(
         await client.query(`set default_statistics_target = ${STATISTICS_TARGET}`);
         for (let table = work.shift(); table && !signal.aborted; table = work.shift()) {
           for (const statement of table.indexes) {
-            await makeIndex(client, schema, table.name, statement);
+            await giveWay();
+            await client.query(statement);
             await onStep?.();
           }
           await client.query(`vacuum (analyze) ${schema}.${table.name}`);
@@ -51,27 +52,4 @@ export async function makeIndexes(
       }
     }),
   );
-}
-
-/**
- * Makes an index of a large table without holding a transaction id for its duration (`concurrently`, which reads the
- * table twice), because readers of the log wait for the oldest one: see docs/adr/0001. One that a kill left half made is
- * made anew.
- */
-async function makeIndex(
-  client: PoolClient,
-  schema: string,
-  table: string,
-  statement: string,
-): Promise<void> {
-  const name = /^create (?:unique )?index (\S+)/.exec(statement)![1]!;
-  const { rows } = await client.query<{ valid: boolean | null; small: boolean }>(
-    `select pg_relation_size(to_regclass($2)) < $3 as small,
-       (select indisvalid from pg_index where indexrelid = to_regclass($1)) as valid`,
-    [`${schema}.${name}`, `${schema}.${table}`, SMALL_BYTES],
-  );
-  const { valid, small } = rows[0]!;
-  if (valid) return;
-  if (valid === false) await client.query(`drop index concurrently ${schema}.${name}`);
-  await client.query(small ? statement : statement.replace(/ index /, ' index concurrently '));
 }
