@@ -53,7 +53,7 @@ export async function projectGeneration(
   }
 }
 
-/** Applies everything up to the log's present end and returns: for imports, tests and start-up. */
+/** Applies everything up to the log's present end, a batch that is not full, and returns: for imports, tests and start-up. */
 export async function catchUp(
   generationId: number,
   options: ProjectorOptions,
@@ -67,6 +67,7 @@ export async function catchUp(
       if (events.length === 0) break;
       from = events.at(-1)!.position;
       await projection.apply(events);
+      if (events.length < options.batchSize) break;
     }
     await projection.settled();
   } finally {

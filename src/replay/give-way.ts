@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { EventStore } from '../event-store/event-store';
-import { comparePositions, START } from '../events/position';
+import { comparePositions } from '../events/position';
+import type { Position } from '../events/position';
 import { liveGeneration } from '../projector/generations';
 
 /** A build that waited longer than this before each of its pages would hardly end beside a live generation that lags. */
@@ -26,14 +27,14 @@ export function giveWayToLive({
   store,
   patienceMs = PATIENCE_MS,
 }: GiveWayOptions): () => Promise<void> {
-  let gaveUpAt = START;
+  let gaveUpAt: Position | null = null;
   return async () => {
     const deadline = performance.now() + patienceMs;
     const end = await store.tail();
     for (;;) {
       const live = await liveGeneration(pool);
       if (!live || comparePositions(live.checkpoint, end) >= 0) return;
-      if (comparePositions(live.checkpoint, gaveUpAt) === 0) return;
+      if (gaveUpAt && comparePositions(live.checkpoint, gaveUpAt) === 0) return;
       if (performance.now() >= deadline) {
         gaveUpAt = live.checkpoint;
         return;

@@ -12,8 +12,9 @@ export interface LogPage {
 }
 
 /**
- * The log from a generation's checkpoint to its present end, or to where a historical generation stops. The next page is
- * on its way while the consumer works on this one.
+ * The log from a generation's checkpoint to its end, or to where a historical generation stops. The next page is on its
+ * way while the consumer works on this one. A page that is not full is the last: to go on for as long as there are events
+ * would never end beside appenders that are as fast as the consumer.
  */
 export async function* logPages(
   store: EventStore,
@@ -30,9 +31,11 @@ export async function* logPages(
       const events = last === -1 ? read : read.slice(0, last);
       if (events.length === 0 || signal.aborted) return;
       const upTo = events.at(-1)!.position;
-      reading = last === -1 ? store.readAll(upTo, eventsPerPage) : Promise.resolve([]);
+      const isLast = events.length < eventsPerPage;
+      if (!isLast) reading = store.readAll(upTo, eventsPerPage);
       reading.catch(() => undefined); // awaited at the next turn
       yield { events: events.filter((event) => !end.leavesOut(event)), upTo };
+      if (isLast) return;
     }
   } finally {
     await Promise.allSettled([reading]);

@@ -1,3 +1,4 @@
+import type { EventStore } from '../../src/event-store/event-store';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import { formatPosition, START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
@@ -94,6 +95,22 @@ describe('replays', () => {
     await abortReplay(context, resumed.id, OPERATOR);
     const whole = await build(await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR));
     expect(await dumpGeneration(fixture.pool, whole.schema)).toEqual(rows);
+  });
+
+  test('a rebuild comes to an end while events are appended as fast as it reads', async () => {
+    const later = simulateWorkload({ ...WORKLOAD, seed: 12, idPrefix: 'later-' });
+    const store: EventStore = {
+      ...fixture.store,
+      readAll: async (...args) => {
+        const next = later.next();
+        if (next.done) throw new Error('it read until nothing more was appended');
+        await fixture.write([next.value]);
+        return fixture.store.readAll(...args);
+      },
+    };
+    const { id } = await startReplay(context, { full: true }, OPERATOR);
+    await buildGeneration(id, { ...fixture.options, store }, new AbortController().signal);
+    expect((await generationById(fixture.pool, id))!.state).toBe('ready');
   });
 
   test('the time in which nobody built after a kill slows down neither the rate nor the next estimate', async () => {
