@@ -63,7 +63,7 @@ const environmentSchema = z.object({
   EVENT_STORE_URL: beginsWith(EVENT_STORE_SCHEMES, () => true),
   LOG_LEVEL: z.enum(LOG_LEVELS, { error: `must be one of ${LOG_LEVELS.join(', ')}` }).default('info'),
   RECONCILER_INTERVAL_SECONDS: wholeNumber(1, 86_400, 10),
-  PROJECTOR_BATCH_SIZE: wholeNumber(1, 100_000, 2_000),
+  PROJECTOR_BATCH_SIZE: wholeNumber(1, 100_000, 5_000),
 });
 
 type Environment = z.infer<typeof environmentSchema>;

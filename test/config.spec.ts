@@ -24,7 +24,7 @@ describe('loadConfig', () => {
       auth: { kind: 'secret', secret: SECRET },
       logLevel: 'info',
       reconcilerIntervalSeconds: 10,
-      projectorBatchSize: 2000,
+      projectorBatchSize: 5000,
     });
   });
 
