@@ -43,14 +43,14 @@ export function tableIndexesSql(schema: string, table: SurfaceTable): string[] {
   const qualified = `${schema}.${name}`;
   if (table.kind === 'counted')
     return [
-      `create unique index if not exists ${name}_cell on ${qualified} (${Object.keys(table.columns).join(', ')}) nulls not distinct`,
-      `create index if not exists ${name}_empty on ${qualified} (n) where n = 0`,
+      `create unique index ${name}_cell on ${qualified} (${Object.keys(table.columns).join(', ')}) nulls not distinct`,
+      `create index ${name}_empty on ${qualified} (n) where n = 0`,
     ];
   return [
-    `create unique index if not exists ${name}_key on ${qualified} (workspace_id, run_id)`,
+    `create unique index ${name}_key on ${qualified} (workspace_id, run_id)`,
     ...table.indexes.map(
       ({ on, where }, index) =>
-        `create index if not exists ${name}_${index + 1} on ${qualified} (${on})${where ? ` where ${where}` : ''}`,
+        `create index ${name}_${index + 1} on ${qualified} (${on})${where ? ` where ${where}` : ''}`,
     ),
   ];
 }

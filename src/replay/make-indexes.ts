@@ -41,7 +41,7 @@ export async function makeIndexes(
         for (let table = work.shift(); table && !signal.aborted; table = work.shift()) {
           for (const statement of table.indexes) {
             await giveWay();
-            await client.query(statement);
+            await client.query(unlessThere(statement));
             await onStep?.();
           }
           await client.query(`vacuum (analyze) ${schema}.${table.name}`);
@@ -52,4 +52,9 @@ export async function makeIndexes(
       }
     }),
   );
+}
+
+/** What a killed attempt had made is whole: an index comes with its transaction or not at all. */
+function unlessThere(statement: string): string {
+  return statement.replace(' index ', ' index if not exists ');
 }
