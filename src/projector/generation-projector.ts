@@ -4,7 +4,7 @@ import type { StoredEvent } from '../events/operation-run-events';
 import type { Position } from '../events/position';
 import type { Generation } from './generations';
 import { tellProjected } from './projection-news';
-import { moveCheckpoint, openFolding, refuseUnmoved } from './run-folding';
+import { CACHED_RUNS, fencedOr, moveCheckpoint, openFolding } from './run-folding';
 import type { FoldingOptions, Stretch } from './run-folding';
 import { tablesOf } from './surface-content';
 import { openTableConnection } from './table-connection';
@@ -26,7 +26,7 @@ export interface AppliedBatch {
 
 /**
  * Brings one generation forward, batch by batch: read, fold, classify, show, and one transaction with all rows,
- * counter deltas, run facts, parked events and the checkpoint. While PostgreSQL writes one batch the next is folded.
+ * counter deltas, run facts, parked events and the checkpoint. While PostgreSQL writes, the next batch is folded.
  * Runs until `signal` aborts; throws FencedError when another process has taken over.
  */
 export async function projectGeneration(
@@ -89,7 +89,13 @@ interface Applying {
   readonly onFailure?: () => void;
 }
 
-/** A generation opened for writing. One batch is being written while the next is folded, never more. */
+/**
+ * Batches under way while the next is folded. The second is sent when it is a full one, so that PostgreSQL never waits for
+ * the next while there is much to catch up with; small ones wait for their predecessor and grow meanwhile.
+ */
+const UNDER_WAY = 2;
+
+/** A generation opened for writing. */
 export interface Projection {
   readonly generation: Generation;
   /** Folds events and begins to write them, the checkpoint moving to `upTo` (by default the last of them). */
@@ -100,12 +106,22 @@ export interface Projection {
 }
 
 export async function openProjection(generationId: number, options: ProjectorOptions): Promise<Projection> {
-  const folding = await openFolding(generationId, options);
+  // A run that a batch under way has changed is not in the tables yet: memory must hold it until it is.
+  const cachedRuns = Math.max(options.cachedRuns ?? CACHED_RUNS, (UNDER_WAY + 1) * options.batchSize);
+  const folding = await openFolding(generationId, { ...options, cachedRuns });
   const { generation } = folding;
   const tables = tablesOf(options.surfaces);
   const connection = await openTableConnection(options.pool);
   const names = new StatementNames('opstruth batch');
-  let writing: Promise<void> = Promise.resolve();
+  const underWay: Promise<void>[] = [];
+
+  /** Until at most so many are under way. Throws what failed of those that it waited for. */
+  async function settle(most: number): Promise<void> {
+    for (let [first] = underWay; first && underWay.length > most; [first] = underWay) {
+      await first;
+      underWay.shift();
+    }
+  }
 
   async function commit(batch: PreparedBatch): Promise<void> {
     await commitBatch(connection, generation, batch);
@@ -130,37 +146,36 @@ export async function openProjection(generationId: number, options: ProjectorOpt
         parked: letters.length,
         statements: batchQueries(batchStatements(generation.schema, tables, changes, letters), names),
       };
-      await writing;
+      await settle(eventCount < options.batchSize ? 0 : UNDER_WAY - 1);
       if (unless?.aborted) return;
-      writing = commit(batch);
-      // Awaited before the next commit; without this a failure in between would be an unhandled rejection.
-      writing.catch(() => onFailure?.());
+      const committing = commit(batch);
+      underWay.push(committing);
+      // Awaited by `settle`; without this a failure in between would be an unhandled rejection.
+      committing.catch(() => onFailure?.());
     },
-    settled: () => writing,
+    settled: () => settle(0),
     async close() {
-      await Promise.allSettled([writing]);
+      await Promise.allSettled(underWay);
       await connection.close();
     },
   };
 }
 
+/** All of it is sent at once, the commit as well: a checkpoint that is not where it should be refuses what comes behind it. */
 async function commitBatch(
   connection: TableConnection,
   generation: Generation,
   batch: PreparedBatch,
 ): Promise<void> {
   try {
-    // All of it is sent at once. Only the commit waits, until it is known that the checkpoint was where it should be.
-    const [, moved] = await connection.together([
+    await connection.together([
       'begin',
       moveCheckpoint(generation, batch),
       ...batch.statements,
       tellProjected(generation.id, batch.to),
+      'commit',
     ]);
-    refuseUnmoved(moved!, generation, batch);
-    await connection.query('commit');
   } catch (error) {
-    await connection.query('rollback').catch(() => undefined); // the first error is the one to tell
-    throw error;
+    throw fencedOr(error);
   }
 }

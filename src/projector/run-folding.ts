@@ -1,4 +1,5 @@
-import type { Pool, QueryConfig, QueryResult } from 'pg';
+import { DatabaseError } from 'pg';
+import type { Pool, QueryConfig } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
@@ -106,26 +107,25 @@ export async function openFolding(generationId: number, options: FoldingOptions)
   };
 }
 
+/** Raised by `move_checkpoint` (migrations/0009). */
+const MOVED_BY_ANOTHER = 'OT001';
+
 /**
- * Compare-and-set, of one row or none: the one guard that no two processes apply the same events, whatever they believe
- * of the lease. `refuseUnmoved` reads the answer.
+ * Compare-and-set of the checkpoint, the first statement of a batch's transaction. Where it is refused PostgreSQL refuses
+ * the rest of the transaction too: `fencedOr` tells what has happened.
  */
-export function moveCheckpoint(generation: Generation, { from, to, eventCount }: Stretch): QueryConfig {
+export function moveCheckpoint({ id, epoch }: Generation, { from, to, eventCount }: Stretch): QueryConfig {
   return {
     name: 'move checkpoint',
-    text: `update opstruth.generations
-           set checkpoint_commit = $4, checkpoint_prepare = $5, events_applied = events_applied + $6, checkpoint_at = now()
-           where id = $1 and checkpoint_commit = $2 and checkpoint_prepare = $3 and epoch = $7
-             and state in ('building', 'ready', 'live', 'standby')`,
-    values: [generation.id, from.commit, from.prepare, to.commit, to.prepare, eventCount, generation.epoch],
+    text: 'select opstruth.move_checkpoint($1, $2, $3, $4, $5, $6, $7)',
+    values: [id, epoch, from.commit, from.prepare, to.commit, to.prepare, eventCount],
   };
 }
 
-export function refuseUnmoved({ rowCount }: QueryResult, { id }: Generation, { from }: Stretch): void {
-  if (rowCount !== 1)
-    throw new FencedError(
-      `generation ${id} is no longer at ${formatPosition(from)}: another process has moved it`,
-    );
+/** What a transaction that began with `moveCheckpoint` failed of: FencedError, or the error itself. */
+export function fencedOr(error: unknown): unknown {
+  const fenced = error instanceof DatabaseError && error.code === MOVED_BY_ANOTHER;
+  return fenced ? new FencedError(error.message, { cause: error }) : error;
 }
 
 async function refuseBeyondTail(generation: Generation, store: EventStore): Promise<void> {

@@ -4,7 +4,7 @@ import { copyIn, copyText } from '../projector/copy-rows';
 import type { FoldedBatch, ParkedLetter, RunChange } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
 import { IDLE_LIMIT } from '../projector/table-connection';
-import { CACHED_RUNS, moveCheckpoint, openFolding, refuseUnmoved } from '../projector/run-folding';
+import { CACHED_RUNS, fencedOr, moveCheckpoint, openFolding } from '../projector/run-folding';
 import type { FoldingOptions, Stretch } from '../projector/run-folding';
 import { FACTS, factsRow, factsUpsert, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
 import { logPages } from './log-pages';
@@ -99,14 +99,13 @@ async function writeFacts(client: PoolClient, generation: Generation, pending: P
   ].filter((statement) => statement !== null);
   await client.query(`begin; set local ${IDLE_LIMIT}`);
   try {
-    // One that is written has a stretch.
-    const stretch = pending.stretch!;
-    refuseUnmoved(await client.query(moveCheckpoint(generation, stretch)), generation, stretch);
+    // What is written has a stretch.
+    await client.query(moveCheckpoint(generation, pending.stretch!));
     await copyIn(client, `${schema}.${FACTS.name}`, FACTS.columns, text);
     for (const statement of statements) await client.query(statement);
     await client.query('commit');
   } catch (error) {
     await client.query('rollback').catch(() => undefined); // the first error is the one to tell
-    throw error;
+    throw fencedOr(error);
   }
 }

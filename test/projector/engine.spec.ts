@@ -132,6 +132,16 @@ describe('the projector engine', () => {
     );
   });
 
+  test('runs of batches that are still being written are not read from the tables, however few memory is to hold', async () => {
+    await fixture.write(simulateWorkload({ ...WORKLOAD, runs: 150 }));
+    const reference = await fixture.anotherGeneration();
+    await fixture.catchUp(reference);
+    await fixture.catchUp(fixture.generation, { batchSize: 10, cachedRuns: 1 });
+    expect(await dumpGeneration(fixture.pool, fixture.generation.schema)).toEqual(
+      await dumpGeneration(fixture.pool, reference.schema),
+    );
+  });
+
   test('a checkpoint beyond the end of the log refuses to go on', async () => {
     await fixture.write([queue('a')]);
     await fixture.catchUp();
