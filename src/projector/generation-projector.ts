@@ -117,9 +117,10 @@ export async function openProjection(generationId: number, options: ProjectorOpt
 
   /** Until at most so many are under way. Throws what failed of those that it waited for. */
   async function settle(most: number): Promise<void> {
-    for (let [first] = underWay; first && underWay.length > most; [first] = underWay) {
-      await first;
-      underWay.shift();
+    while (underWay.length > most) {
+      // One that fails stays the first: no later one is waited for.
+      await underWay[0];
+      void underWay.shift();
     }
   }
 
