@@ -90,7 +90,7 @@ describe('EventStoreDB subscription', () => {
     standIn.cutConnections();
     await fixture.create(1);
     await reader.has(2);
-    expect(fixture.restarts.get('unknown')).toBeGreaterThan(2);
+    expect(fixture.restarts.get('unavailable')).toBeGreaterThan(2);
     expect(standIn.connections).toBe(1);
   });
 
@@ -112,6 +112,7 @@ describe('EventStoreDB subscription', () => {
   });
 
   it('ends at a position where no event begins', async () => {
+    await fixture.create(1);
     fixture.standIn.faults.invalidPosition = true;
     const ended = await fixture.read(START).done;
     expect(ended).toBeInstanceOf(EventStoreRefusedError);
@@ -149,6 +150,15 @@ describe('EventStoreDB subscription', () => {
 
 describe('EventStoreDB appends and reads', () => {
   const fixture = standInFixture();
+
+  it('say at once that no event begins at a position, instead of trying until the server would be gone', async () => {
+    const { position } = await fixture.create(1);
+    fixture.standIn.faults.invalidPosition = true;
+    const reading = fixture.store.readAll(position, 10);
+    await expect(reading).rejects.toThrow(EventStoreRefusedError);
+    await expect(reading).rejects.toThrow(/InvalidPosition/);
+    expect(fixture.standIn.calls.read).toBeLessThan(5);
+  });
 
   it('wait for a server that is not ready', async () => {
     fixture.standIn.faults.notReady = 3;
