@@ -160,6 +160,35 @@ describe('EventStoreDB appends and reads', () => {
     expect(fixture.standIn.calls.read).toBeLessThan(5);
   });
 
+  describe('of a stream that an operator of the server has deleted for good', () => {
+    it('see nothing in it, and the mark of its deletion nowhere', async () => {
+      const { standIn, store } = fixture;
+      const gone = await fixture.create(2);
+      const reader = fixture.read(START);
+      standIn.log.deleteStream(gone.streamId);
+      expect(await store.tail()).toEqual(gone.position);
+      const other = await fixture.create(1);
+      await reader.has(3);
+      const expected = idsOf([...gone.events, ...other.events]);
+      expect(idsOf(reader.events)).toEqual(expected);
+      expect(idsOf(await store.readAll(START, 10))).toEqual(expected);
+      expect(await store.pending(gone.position, 10)).toMatchObject({ events: 1 });
+      expect([...(await store.readStreams([gone.streamId, other.streamId])).keys()]).toEqual([
+        other.streamId,
+      ]);
+    });
+
+    it.each([false, true])('are refused there, without batches: %s', async (single) => {
+      const { standIn, store } = fixture;
+      standIn.faults.noServerFeatures = single;
+      const { streamId } = await fixture.create(1);
+      standIn.log.deleteStream(streamId);
+      const append = store.append({ streamId, expectedRevision: 0, events: newEvents(1) });
+      await expect(append).rejects.toThrow(EventStoreRefusedError);
+      await expect(append).rejects.toThrow(/deleted/i);
+    });
+  });
+
   it('wait for a server that is not ready', async () => {
     fixture.standIn.faults.notReady = 3;
     expect((await fixture.create(2)).revision).toBe(1);

@@ -15,6 +15,7 @@ import {
   proposed,
   shared,
   streamIdentifier,
+  streamDeleted,
   streamName,
   streams,
   structuredUuid,
@@ -50,7 +51,8 @@ export function answerAppend(
     const expected = expectedOf(options!);
     const outcome = target.log.append(streamName(options!.getStreamIdentifier()), expected, events);
     if (replyIsLost(target)) return;
-    if (outcome.kind === 'too_large') {
+    if (outcome.kind === 'deleted') reply(streamDeleted(streamName(options!.getStreamIdentifier())));
+    else if (outcome.kind === 'too_large') {
       const metadata = new grpc.Metadata();
       metadata.set('exception', 'maximum-append-size-exceeded');
       metadata.set('maximum-append-size', String(MAX_APPEND_BYTES));
@@ -59,7 +61,7 @@ export function answerAppend(
   });
 }
 
-type Answered = Exclude<AppendOutcome, { kind: 'too_large' }>;
+type Answered = Exclude<AppendOutcome, { kind: 'too_large' | 'deleted' }>;
 
 function appendResponse(expected: Expected, outcome: Answered): AppendResp {
   const response = new streams.AppendResp();
@@ -130,6 +132,13 @@ function write(
     case 'wrong_version':
       return response.setError(
         batchError('WrongExpectedVersion', wrongExpectedVersion(expected, outcome.current)),
+      );
+    case 'deleted':
+      return response.setError(
+        batchError(
+          'StreamDeleted',
+          new shared.StreamDeleted().setStreamIdentifier(options.getStreamIdentifier()),
+        ),
       );
     case 'too_large':
       return response.setError(

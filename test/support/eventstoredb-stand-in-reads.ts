@@ -7,6 +7,7 @@ import {
   checkpointMessage,
   eventMessage,
   grpc,
+  streamDeleted,
   streamIdentifier,
   streamName,
   streams,
@@ -44,6 +45,11 @@ export async function answerRead(call: ReadCall, target: ReadTarget): Promise<vo
   if (options.hasSubscription()) return answerSubscription(call, target);
   if (options.getAll()?.hasPosition() && target.faults.invalidPosition) {
     call.emit('error', INVALID_POSITION.ofRead);
+    return;
+  }
+  const name = options.hasStream() && streamName(options.getStream()!.getStreamIdentifier());
+  if (name && log.isDeleted(name)) {
+    call.emit('error', streamDeleted(name));
     return;
   }
   const found = options.hasStream() ? streamSlice(options, log) : allSlice(options, log);
