@@ -250,6 +250,15 @@ describe('EventStoreDB appends and reads', () => {
     expect(await fixture.store.readStream(streamId)).toEqual([]);
   });
 
+  it('are told at once that the server is set to take no event of that size', async () => {
+    fixture.standIn.faults.maxEventBytes = 1_000;
+    const events = [newEvent({ text: 'x'.repeat(1_000) })];
+    const streamId = newStream();
+    const append = fixture.store.append({ streamId, expectedRevision: 'no_stream', events });
+    await expect(append).rejects.toThrow(EventTooLargeError);
+    await expect(append).rejects.toThrow(`append of 1 events to ${streamId}`);
+  });
+
   it('fail when their client is given up in the middle, and are not taken for whole', async () => {
     const { streamId } = await fixture.create(50);
     fixture.standIn.faults.deliveryDelayMs = 5;

@@ -25,7 +25,7 @@ import {
 /** The log is looked up at each append: a test may have put another one there. */
 export interface AppendTarget {
   readonly log: StandInLog;
-  readonly faults: { repliesLost: number; replyDelayMs: number };
+  readonly faults: { repliesLost: number; replyDelayMs: number; readonly maxEventBytes: number };
 }
 
 function replyIsLost({ faults }: AppendTarget): boolean {
@@ -99,6 +99,8 @@ export function answerBatch(
     append.events.push(...request.getProposedMessagesList().map(proposed));
     if (!request.getIsFinal()) return;
     open.delete(correlationId);
+    const tooLarge = append.events.some(({ data }) => data.length > target.faults.maxEventBytes);
+    const write = tooLarge ? eventTooLarge : writeBatch;
     const response = refuses() ? notReady() : write(append.options, append.events, target);
     if (replyIsLost(target)) return;
     response
@@ -110,7 +112,7 @@ export function answerBatch(
   });
 }
 
-function write(
+function writeBatch(
   options: BatchAppendReq.Options,
   events: readonly ProposedRecord[],
   { log }: AppendTarget,
@@ -148,6 +150,13 @@ function write(
         ),
       );
   }
+}
+
+/** A message that the client has no class for; what is in it would be the event's id and the sizes. */
+function eventTooLarge(): BatchAppendResp {
+  return new streams.BatchAppendResp().setError(
+    batchError('MaximumAppendEventSizeExceeded', new shared.Unknown()),
+  );
 }
 
 function notReady(): BatchAppendResp {

@@ -41,6 +41,8 @@ export interface Faults {
   accessDenied: boolean;
   /** Every position of `$all` that is asked for is no place where an event begins. */
   invalidPosition: boolean;
+  /** A server may be set to take no event larger than this, whatever the size of the append. */
+  maxEventBytes: number;
   /** As a server that is too old, or a proxy that lets only some services through. */
   noServerFeatures: boolean;
 }
@@ -67,6 +69,7 @@ export class EventStoreDbStandIn {
     emptyCheckpoints: false,
     accessDenied: false,
     invalidPosition: false,
+    maxEventBytes: Infinity,
     noServerFeatures: false,
   };
   /** How many calls of each kind came in, and how many events went out. */
