@@ -58,6 +58,8 @@ export interface BenchContext {
   readonly launcher: Launcher;
   /** A folder for what a benchmark writes; removed at the end. */
   readonly folder: string;
+  /** An EventStoreDB to be measured too. It must be empty, and is not afterwards. */
+  readonly eventStoreUrl?: string;
   /** The url of a new and empty database. */
   readonly freshDatabase: (name: string) => Promise<string>;
   /** Takes a result, which then stands whatever fails later. */

@@ -10,6 +10,7 @@ import type { Figure } from './figures';
 interface Options {
   readonly only: readonly string[];
   readonly json?: string;
+  readonly eventStore?: string;
   readonly rows: number;
   readonly events: number;
   readonly stored: number;
@@ -29,6 +30,7 @@ function command(): Command {
     )
     .option('--only <name>', `one benchmark: ${NAMES.join(', ')} (repeatable)`, addName, [])
     .option('--json <file>', 'write [{name, value, unit, aim, limit}] to this file')
+    .option('--event-store <url>', 'an empty EventStoreDB, for `event-stores` to fill and measure too')
     .option('--rows <n>', 'rows of the imported trace', wholeNumber, DEFAULT_SIZES.importRows)
     .option('--events <n>', 'events of the projected log', wholeNumber, DEFAULT_SIZES.projectedEvents)
     .option('--stored <n>', 'events of `event-stores`', wholeNumber, DEFAULT_SIZES.storedEvents)
@@ -62,6 +64,7 @@ async function main(): Promise<void> {
     await runBenchmarks(selected, {
       ...postgres,
       launcher: childLauncher,
+      ...(options.eventStore !== undefined && { eventStoreUrl: options.eventStore }),
       sizes: {
         importRows: options.rows,
         projectedEvents: options.events,

@@ -155,6 +155,11 @@ function outcome(response: BatchAppendResp, { streamId, events }: PreparedAppend
         `append of ${events.length} events to ${streamId}: the server takes at most ${limit} bytes at once`,
       );
     }
+    case 'event_store.client.MaximumAppendEventSizeExceeded':
+      // Newer than the client, which could not unpack the sizes.
+      throw new EventTooLargeError(
+        `append of ${events.length} events to ${streamId}: one of them is larger than the server is set to take`,
+      );
     case 'event_store.client.AccessDenied':
     case 'event_store.client.StreamDeleted':
       throw new EventStoreRefusedError(`append to ${streamId}: ${name.split('.').pop()!}`);

@@ -55,16 +55,19 @@ const TRANSIENT_TYPES: ReadonlySet<ErrorType> = new Set([
 /** gRPC status codes of an error without a type of its own: invalid argument, permission denied, unimplemented, unauthenticated. */
 const FATAL_CODES: ReadonlySet<number> = new Set([3, 7, 12, 16]);
 
+/** Two words to a subscription and one to a read, which has no code of its own either. */
+const INVALID_POSITION = /invalid ?position/i;
+
 /**
- * Whether the same request may succeed later. "Server Is Busy", "Server Is Not Ready" and a discovery that gave up come
- * without a type, so an unknown error is taken for transient unless it says otherwise.
+ * Whether the same request may succeed later. A batch's "Server Is Busy" and "Server Is Not Ready" and a discovery that
+ * gave up come without a type, so an unknown error is taken for transient unless it says otherwise.
  */
 export function isTransient(error: unknown): boolean {
   if (OURS_FATAL.some((kind) => error instanceof kind)) return false;
   if (!isCommandError(error as Error)) return true;
   const { type, code, message } = error as Error & { type: ErrorType; code?: number };
   if (type !== ErrorType.UNKNOWN) return TRANSIENT_TYPES.has(type);
-  return !FATAL_CODES.has(code ?? 0) && !/invalid position/i.test(message);
+  return !FATAL_CODES.has(code ?? 0) && !INVALID_POSITION.test(message);
 }
 
 /** One word for an error, for counting: the client's type where it has one. */

@@ -1,5 +1,5 @@
-import { StreamNotFoundError } from '@eventstore/db-client';
-import type { AllStreamResolvedEvent, ResolvedEvent } from '@eventstore/db-client';
+import { StreamDeletedError, StreamNotFoundError } from '@eventstore/db-client';
+import type { AllStreamResolvedEvent, RecordedEvent, ResolvedEvent } from '@eventstore/db-client';
 import { isRunStream } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { START, comparePositions } from '../events/position';
@@ -53,10 +53,23 @@ function collect<E extends ResolvedEvent>(
       if (!settled && !take(resolved as E)) settle();
     });
     // Stays for good: what fails after the end of interest must not crash the process.
-    reading.on('error', (error) => settle(error instanceof StreamNotFoundError ? undefined : error));
+    reading.on('error', (error) => settle(isAbsence(error) ? undefined : error));
     reading.on('end', () => settle());
     reading.on('close', () => settle(new NoAnswerError('read: the connection was closed')));
   });
+}
+
+/** No events are there to be read, whether there never were any or the server's operator has deleted them. */
+function isAbsence(error: Error): boolean {
+  return error instanceof StreamNotFoundError || error instanceof StreamDeletedError;
+}
+
+/**
+ * Whether an event is one of ours. The mark of a deleted stream stands in that stream, at the largest revision there is,
+ * and comes with the run's own events wherever the whole log is read.
+ */
+export function isRunEvent({ streamId, type }: RecordedEvent): boolean {
+  return isRunStream(streamId) && !type.startsWith('$');
 }
 
 export async function readStream(
@@ -118,7 +131,7 @@ export async function scanForwards(
       examined += 1;
       if (!event || comparePositions(event.position, after) <= 0) return true;
       after = event.position;
-      if (isRunStream(event.streamId)) more = take(storedEvent(event));
+      if (isRunEvent(event)) more = take(storedEvent(event));
       return more;
     });
     if (!more || examined < page) return;
@@ -169,7 +182,7 @@ export async function readTail(
       if (!event) return true;
       before = event.position;
       end ??= event.position;
-      if (isRunStream(event.streamId)) tail = event.position;
+      if (isRunEvent(event)) tail = event.position;
       // A log that ends before it was examined has been restored: nothing is known of it.
       else if (known && comparePositions(end, known.examinedTo) >= 0)
         if (comparePositions(event.position, known.examinedTo) <= 0) tail = known.tail;

@@ -7,7 +7,7 @@ import { sleep } from './abortable';
 import type { EventFilter } from './event-store';
 import type { LogClient } from './eventstoredb-client';
 import { CallEndedError, NoAnswerError } from './eventstoredb-errors';
-import { isWanted } from './eventstoredb-reads';
+import { isRunEvent, isWanted } from './eventstoredb-reads';
 import { isNoPosition, storedEvent } from './eventstoredb-stored-event';
 
 export interface SessionOptions {
@@ -110,7 +110,8 @@ export function openSession(client: LogClient, options: SessionOptions): Session
       taken += 1;
       if (!resolved.event) continue;
       lastTaken = resolved.event.position;
-      if (isWanted(filter, resolved.event.type)) batch.push(storedEvent(resolved.event));
+      if (isRunEvent(resolved.event) && isWanted(filter, resolved.event.type))
+        batch.push(storedEvent(resolved.event));
     }
   };
   const handle = () => {

@@ -1,5 +1,6 @@
 import { streamOf } from '../../src/events/operation-run-events';
 import { formatPosition } from '../../src/events/position';
+import { newEvent } from '../contract/event-store-fixtures';
 import { NOW, ago, createCommandsApp, refusal } from './commands-app';
 import type { CommandsApp } from './commands-app';
 
@@ -261,14 +262,12 @@ describe('every route', () => {
 });
 
 describe('a run with an event that cannot be read', () => {
-  const spoil = async (runId: string) => {
-    await app.pool.query(
-      `insert into opstruth.events (stream_id, revision, event_id, type, data, metadata)
-       select stream_id, 1, gen_random_uuid(), 'OperationRunProgressed', '{"occurredAt": "nonsense"}', metadata
-       from opstruth.events where stream_id = $1 and revision = 0`,
-      [streamOf(runId)],
-    );
-  };
+  const spoil = (runId: string) =>
+    app.store.append({
+      streamId: streamOf(runId),
+      expectedRevision: 0,
+      events: [newEvent({ occurredAt: 'nonsense' })],
+    });
 
   it('refuses commands with a reason, alone and in a batch, until an operator has dealt with it', async () => {
     const runId = await app.run();

@@ -90,7 +90,7 @@ describe('EventStoreDB subscription', () => {
     standIn.cutConnections();
     await fixture.create(1);
     await reader.has(2);
-    expect(fixture.restarts.get('unknown')).toBeGreaterThan(2);
+    expect(fixture.restarts.get('unavailable')).toBeGreaterThan(2);
     expect(standIn.connections).toBe(1);
   });
 
@@ -112,6 +112,7 @@ describe('EventStoreDB subscription', () => {
   });
 
   it('ends at a position where no event begins', async () => {
+    await fixture.create(1);
     fixture.standIn.faults.invalidPosition = true;
     const ended = await fixture.read(START).done;
     expect(ended).toBeInstanceOf(EventStoreRefusedError);
@@ -149,6 +150,44 @@ describe('EventStoreDB subscription', () => {
 
 describe('EventStoreDB appends and reads', () => {
   const fixture = standInFixture();
+
+  it('say at once that no event begins at a position, instead of trying until the server would be gone', async () => {
+    const { position } = await fixture.create(1);
+    fixture.standIn.faults.invalidPosition = true;
+    const reading = fixture.store.readAll(position, 10);
+    await expect(reading).rejects.toThrow(EventStoreRefusedError);
+    await expect(reading).rejects.toThrow(/InvalidPosition/);
+    expect(fixture.standIn.calls.read).toBeLessThan(5);
+  });
+
+  describe('of a stream that an operator of the server has deleted for good', () => {
+    it('see nothing in it, and the mark of its deletion nowhere', async () => {
+      const { standIn, store } = fixture;
+      const gone = await fixture.create(2);
+      const reader = fixture.read(START);
+      standIn.log.deleteStream(gone.streamId);
+      expect(await store.tail()).toEqual(gone.position);
+      const other = await fixture.create(1);
+      await reader.has(3);
+      const expected = idsOf([...gone.events, ...other.events]);
+      expect(idsOf(reader.events)).toEqual(expected);
+      expect(idsOf(await store.readAll(START, 10))).toEqual(expected);
+      expect(await store.pending(gone.position, 10)).toMatchObject({ events: 1 });
+      expect([...(await store.readStreams([gone.streamId, other.streamId])).keys()]).toEqual([
+        other.streamId,
+      ]);
+    });
+
+    it.each([false, true])('are refused there, without batches: %s', async (single) => {
+      const { standIn, store } = fixture;
+      standIn.faults.noServerFeatures = single;
+      const { streamId } = await fixture.create(1);
+      standIn.log.deleteStream(streamId);
+      const append = store.append({ streamId, expectedRevision: 0, events: newEvents(1) });
+      await expect(append).rejects.toThrow(EventStoreRefusedError);
+      await expect(append).rejects.toThrow(/deleted/i);
+    });
+  });
 
   it('wait for a server that is not ready', async () => {
     fixture.standIn.faults.notReady = 3;
@@ -209,6 +248,15 @@ describe('EventStoreDB appends and reads', () => {
     await expect(append).rejects.toThrow(EventTooLargeError);
     await expect(append).rejects.toThrow(new RegExp(`5 events to ${streamId} is \\d+ bytes`));
     expect(await fixture.store.readStream(streamId)).toEqual([]);
+  });
+
+  it('are told at once that the server is set to take no event of that size', async () => {
+    fixture.standIn.faults.maxEventBytes = 1_000;
+    const events = [newEvent({ text: 'x'.repeat(1_000) })];
+    const streamId = newStream();
+    const append = fixture.store.append({ streamId, expectedRevision: 'no_stream', events });
+    await expect(append).rejects.toThrow(EventTooLargeError);
+    await expect(append).rejects.toThrow(`append of 1 events to ${streamId}`);
   });
 
   it('fail when their client is given up in the middle, and are not taken for whole', async () => {

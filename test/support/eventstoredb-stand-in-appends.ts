@@ -15,6 +15,7 @@ import {
   proposed,
   shared,
   streamIdentifier,
+  streamDeleted,
   streamName,
   streams,
   structuredUuid,
@@ -24,7 +25,7 @@ import {
 /** The log is looked up at each append: a test may have put another one there. */
 export interface AppendTarget {
   readonly log: StandInLog;
-  readonly faults: { repliesLost: number; replyDelayMs: number };
+  readonly faults: { repliesLost: number; replyDelayMs: number; readonly maxEventBytes: number };
 }
 
 function replyIsLost({ faults }: AppendTarget): boolean {
@@ -50,7 +51,8 @@ export function answerAppend(
     const expected = expectedOf(options!);
     const outcome = target.log.append(streamName(options!.getStreamIdentifier()), expected, events);
     if (replyIsLost(target)) return;
-    if (outcome.kind === 'too_large') {
+    if (outcome.kind === 'deleted') reply(streamDeleted(streamName(options!.getStreamIdentifier())));
+    else if (outcome.kind === 'too_large') {
       const metadata = new grpc.Metadata();
       metadata.set('exception', 'maximum-append-size-exceeded');
       metadata.set('maximum-append-size', String(MAX_APPEND_BYTES));
@@ -59,7 +61,7 @@ export function answerAppend(
   });
 }
 
-type Answered = Exclude<AppendOutcome, { kind: 'too_large' }>;
+type Answered = Exclude<AppendOutcome, { kind: 'too_large' | 'deleted' }>;
 
 function appendResponse(expected: Expected, outcome: Answered): AppendResp {
   const response = new streams.AppendResp();
@@ -97,6 +99,8 @@ export function answerBatch(
     append.events.push(...request.getProposedMessagesList().map(proposed));
     if (!request.getIsFinal()) return;
     open.delete(correlationId);
+    const tooLarge = append.events.some(({ data }) => data.length > target.faults.maxEventBytes);
+    const write = tooLarge ? eventTooLarge : writeBatch;
     const response = refuses() ? notReady() : write(append.options, append.events, target);
     if (replyIsLost(target)) return;
     response
@@ -108,7 +112,7 @@ export function answerBatch(
   });
 }
 
-function write(
+function writeBatch(
   options: BatchAppendReq.Options,
   events: readonly ProposedRecord[],
   { log }: AppendTarget,
@@ -131,6 +135,13 @@ function write(
       return response.setError(
         batchError('WrongExpectedVersion', wrongExpectedVersion(expected, outcome.current)),
       );
+    case 'deleted':
+      return response.setError(
+        batchError(
+          'StreamDeleted',
+          new shared.StreamDeleted().setStreamIdentifier(options.getStreamIdentifier()),
+        ),
+      );
     case 'too_large':
       return response.setError(
         batchError(
@@ -139,6 +150,13 @@ function write(
         ),
       );
   }
+}
+
+/** A message that the client has no class for; what is in it would be the event's id and the sizes. */
+function eventTooLarge(): BatchAppendResp {
+  return new streams.BatchAppendResp().setError(
+    batchError('MaximumAppendEventSizeExceeded', new shared.Unknown()),
+  );
 }
 
 function notReady(): BatchAppendResp {

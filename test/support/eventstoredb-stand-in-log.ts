@@ -22,7 +22,11 @@ export type Expected = bigint | 'any' | 'no_stream' | 'stream_exists';
 export type AppendOutcome =
   | { readonly kind: 'written'; readonly revision: number; readonly position: bigint }
   | { readonly kind: 'wrong_version'; readonly current: number | 'no_stream' }
+  | { readonly kind: 'deleted' }
   | { readonly kind: 'too_large' };
+
+/** Where the mark of a deleted stream stands, as near as a number comes to it. */
+const LAST_REVISION = Number(2n ** 63n - 1n);
 
 /** Server 24.10: of one append, all events together. */
 export const MAX_APPEND_BYTES = 1024 * 1024;
@@ -34,6 +38,7 @@ export const MAX_APPEND_BYTES = 1024 * 1024;
 export class StandInLog {
   private records: LogRecord[] = [];
   private readonly streams = new Map<string, LogRecord[]>();
+  private readonly deleted = new Set<string>();
   private end = 0n;
   private readonly waiting = new Set<() => void>();
 
@@ -49,6 +54,7 @@ export class StandInLog {
       0,
     );
     if (bytes > MAX_APPEND_BYTES) return { kind: 'too_large' };
+    if (this.deleted.has(streamId)) return { kind: 'deleted' };
     const stream = this.streams.get(streamId) ?? [];
     const last = stream.length - 1;
     const current = last < 0 ? 'no_stream' : last;
@@ -62,6 +68,20 @@ export class StandInLog {
     if (!repeated) return { kind: 'wrong_version', current };
     const original = there.at(-1)!;
     return { kind: 'written', revision: original.revision, position: original.position };
+  }
+
+  /** For good, as `tombstone` does: what was in it stays in `$all`, and the mark comes after it. */
+  deleteStream(streamId: string): void {
+    const stream = this.streams.get(streamId)!;
+    const mark = { id: randomUUID(), type: '$streamDeleted', contentType: 'application/octet-stream' };
+    this.write(streamId, [{ ...mark, data: new Uint8Array(), metadata: new Uint8Array() }]);
+    // The record is in the log already, and the same one.
+    Object.assign(stream.at(-1)!, { revision: LAST_REVISION });
+    this.deleted.add(streamId);
+  }
+
+  isDeleted(streamId: string): boolean {
+    return this.deleted.has(streamId);
   }
 
   private write(streamId: string, events: readonly ProposedRecord[]): AppendOutcome {

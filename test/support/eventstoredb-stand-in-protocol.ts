@@ -40,6 +40,15 @@ export function streamIdentifier(name: string) {
   return new shared.StreamIdentifier().setStreamName(Buffer.from(name));
 }
 
+/** To reads, and to appends that are not batched: a status with the rest in its metadata. */
+export function streamDeleted(name: string): Partial<Grpc.ServiceError> {
+  const metadata = new grpc.Metadata();
+  metadata.set('exception', 'stream-deleted');
+  metadata.set('stream-name', name);
+  const details = `Event stream '${name}' is deleted.`;
+  return { code: grpc.status.FAILED_PRECONDITION, details, metadata };
+}
+
 /** The server answers in two signed halves what it was given as text. */
 export function structuredUuid(text: string) {
   const hex = text.replaceAll('-', '');

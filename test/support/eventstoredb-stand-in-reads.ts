@@ -6,6 +6,8 @@ import type { LogRecord, StandInLog } from './eventstoredb-stand-in-log';
 import {
   checkpointMessage,
   eventMessage,
+  grpc,
+  streamDeleted,
   streamIdentifier,
   streamName,
   streams,
@@ -20,9 +22,19 @@ export interface ReadTarget {
     readonly deliveryDelayMs: number;
     readonly silent: boolean;
     readonly emptyCheckpoints: boolean;
+    readonly invalidPosition: boolean;
   };
   readonly calls: { eventsSent: number };
 }
+
+/** Two words for one thing; a subscription is confirmed before it looks. */
+const INVALID_POSITION = {
+  ofRead: { code: grpc.status.UNKNOWN, details: 'Unexpected ReadAllResult: InvalidPosition' },
+  ofSubscription: {
+    code: grpc.status.INVALID_ARGUMENT,
+    details: 'Trying to read from an invalid position.',
+  },
+};
 
 /** The server tells a filtered subscription where it is after so many events looked at, times the client's factor. */
 const CHECKPOINT_UNIT = 32;
@@ -31,6 +43,15 @@ export async function answerRead(call: ReadCall, target: ReadTarget): Promise<vo
   const { log } = target;
   const options = call.request.getOptions()!;
   if (options.hasSubscription()) return answerSubscription(call, target);
+  if (options.getAll()?.hasPosition() && target.faults.invalidPosition) {
+    call.emit('error', INVALID_POSITION.ofRead);
+    return;
+  }
+  const name = options.hasStream() && streamName(options.getStream()!.getStreamIdentifier());
+  if (name && log.isDeleted(name)) {
+    call.emit('error', streamDeleted(name));
+    return;
+  }
   const found = options.hasStream() ? streamSlice(options, log) : allSlice(options, log);
   if (found)
     for (const record of found) {
@@ -84,6 +105,10 @@ async function answerSubscription(call: ReadCall, target: ReadTarget): Promise<v
       new streams.ReadResp.SubscriptionConfirmation().setSubscriptionId(randomUUID()),
     ),
   );
+  if (faults.invalidPosition) {
+    call.emit('error', INVALID_POSITION.ofSubscription);
+    return;
+  }
   let considered = 0;
   for (let live = false; isOpen(call);) {
     const record = log.at(log.indexFrom(after + 1n));

@@ -27,7 +27,7 @@ export interface Faults {
   repliesLost: number;
   /** Between the write of a batched append and its answer. */
   replyDelayMs: number;
-  /** Calls and batched appends refused with "Server Is Not Ready", which nothing but its text tells from other errors. */
+  /** Calls and batched appends refused with "Server Is Not Ready"; in a batch nothing but the text tells. */
   notReady: number;
   /** Between the events of every read. */
   deliveryDelayMs: number;
@@ -39,8 +39,10 @@ export interface Faults {
   emptyCheckpoints: boolean;
   /** Every read of `$all` and every subscription is refused. */
   accessDenied: boolean;
-  /** The next read of `$all` or subscription is at no place where an event begins. */
+  /** Every position of `$all` that is asked for is no place where an event begins. */
   invalidPosition: boolean;
+  /** A server may be set to take no event larger than this, whatever the size of the append. */
+  maxEventBytes: number;
   /** As a server that is too old, or a proxy that lets only some services through. */
   noServerFeatures: boolean;
 }
@@ -67,6 +69,7 @@ export class EventStoreDbStandIn {
     emptyCheckpoints: false,
     accessDenied: false,
     invalidPosition: false,
+    maxEventBytes: Infinity,
     noServerFeatures: false,
   };
   /** How many calls of each kind came in, and how many events went out. */
@@ -196,8 +199,6 @@ export class EventStoreDbStandIn {
       metadata.set('exception', 'access-denied');
       return { code: grpc.status.PERMISSION_DENIED, details: 'Access Denied', metadata };
     }
-    if (ofAll && this.faults.invalidPosition)
-      return { code: grpc.status.INTERNAL, details: 'Trying to read from an invalid position.' };
     return undefined;
   }
 
@@ -209,5 +210,5 @@ export class EventStoreDbStandIn {
 }
 
 function notReady(): Partial<ServiceError> {
-  return { code: grpc.status.UNKNOWN, details: 'Server Is Not Ready' };
+  return { code: grpc.status.UNAVAILABLE, details: 'Server Is Not Ready' };
 }
