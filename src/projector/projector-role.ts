@@ -1,7 +1,7 @@
 import type { Judge } from '../domain/classification';
 import { sleep } from '../event-store/abortable';
 import { projectGeneration } from './generation-projector';
-import type { AppliedBatch, ProjectorOptions } from './generation-projector';
+import type { AppliedBatch, FollowingOptions, ProjectorOptions } from './generation-projector';
 import { isHistorical, isOfSurfaces, listGenerations } from './generations';
 import type { Generation, GenerationState } from './generations';
 import type { Lease } from './lease';
@@ -28,6 +28,11 @@ export interface ProjectorHealth {
 
 /** Generations that follow the log: what is shown, what is about to be, and what can be gone back to at once. */
 const FOLLOWING: ReadonlySet<GenerationState> = new Set<GenerationState>(['live', 'ready', 'standby']);
+
+/** What a reader of the live generation waits longer, at the most, so that a batch is worth its cost. */
+const LIVE_PACE_MS = 25;
+/** Nobody reads the others. A switch waits until the one that it goes to is level: see HELD_AT_MOST_MS there. */
+const OTHERS_PACE_MS = 100;
 
 const LOOK_EVERY_MS = 500;
 const FIRST_BACK_OFF_MS = 200;
@@ -101,6 +106,7 @@ async function followGenerations(
   signal: AbortSignal,
 ): Promise<void> {
   const followers = new Map<number, Follower>();
+  let live: number | undefined;
   while (!signal.aborted) {
     try {
       const wanted = new Map(
@@ -110,15 +116,18 @@ async function followGenerations(
           .filter((one) => isOfSurfaces(one, options.surfaces))
           .map((one) => [one.id, one]),
       );
+      live = [...wanted.values()].find(({ state }) => state === 'live')?.id;
       for (const [id, { ending }] of followers) if (!wanted.has(id)) ending.abort();
       for (const generation of wanted.values()) {
         if (followers.has(generation.id)) continue;
         const ending = new AbortController();
         const until = AbortSignal.any([signal, ending.signal]);
-        const done = follow(generation, options, health, until).finally(() =>
-          followers.delete(generation.id),
+        const { id } = generation;
+        const paceMs = () => (id === live ? LIVE_PACE_MS : OTHERS_PACE_MS);
+        const done = follow(generation, { ...options, paceMs }, health, until).finally(() =>
+          followers.delete(id),
         );
-        followers.set(generation.id, { ending, done });
+        followers.set(id, { ending, done });
       }
     } catch (error) {
       options.log.error({ err: error }, 'the list of generations could not be read; it will be tried again');
@@ -131,7 +140,7 @@ async function followGenerations(
 /** Projects one generation until `signal` aborts, starting over after whatever fails. */
 async function follow(
   generation: Generation,
-  options: ProjectorRoleOptions,
+  options: ProjectorRoleOptions & Pick<FollowingOptions, 'paceMs'>,
   health: ProjectorHealth,
   signal: AbortSignal,
 ): Promise<void> {

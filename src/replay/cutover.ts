@@ -1,3 +1,4 @@
+import type { PoolClient } from 'pg';
 import { sleep } from '../event-store/abortable';
 import type { Instant } from '../events/instant';
 import { catchUp } from '../projector/generation-projector';
@@ -56,8 +57,11 @@ export interface RollBack {
   readonly to: number;
 }
 
-const SWITCH_ATTEMPTS = 200;
-const BETWEEN_ATTEMPTS_MS = 10;
+const SWITCH_ATTEMPTS = 8;
+const BETWEEN_ATTEMPTS_MS = 50;
+/** Three times the pace of a generation that is not live: what it needs to be level with one that stands still. */
+const HELD_AT_MOST_MS = 300;
+const LOOK_EVERY_MS = 5;
 const EVENTS_PER_BATCH = 500;
 
 /** What a cutover would do and what speaks against it. Changes nothing. */
@@ -85,7 +89,8 @@ export async function checkCutover(
 
 /**
  * Makes a ready generation live. Refused (`gate`) while objections stand, unless forced with a reason, which is kept.
- * The switch itself is one short transaction and waits (bounded) for the new generation to be level with the live one.
+ * The switch itself is one short transaction; for a moment before it the live generation stands still, so that the new one
+ * gets level with it.
  */
 export async function cutOver(
   context: OperatorContext,
@@ -148,17 +153,40 @@ async function switchWhenLevel(
   for (let attempt = 1; ; attempt++) {
     try {
       await approach(context, to);
-      await inLockedRegistry(context, async (client, generations) => {
-        requireStillLive(generations, from);
-        await switchLive(client, generations, stateOf(generations, to, allowed, verb));
-        await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
-      });
+      await inLockedRegistry(
+        context,
+        async (client, generations) => {
+          requireStillLive(generations, from);
+          await switchLive(client, generations, stateOf(generations, to, allowed, verb));
+          await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
+        },
+        (client) => holdUntilLevel(client, { from, to }),
+      );
       return;
     } catch (error) {
       const behind = error instanceof ReplayRefusedError && error.code === 'not_caught_up';
       if (!behind || attempt === SWITCH_ATTEMPTS) throw error;
       await sleep(BETWEEN_ATTEMPTS_MS, new AbortController().signal);
     }
+  }
+}
+
+/**
+ * Locks the row of the live generation, so that its next batch waits, until the other has come as far. Two that both
+ * follow a busy log are hardly ever level by themselves.
+ */
+async function holdUntilLevel(client: PoolClient, { from, to }: RollBack): Promise<void> {
+  const deadline = performance.now() + HELD_AT_MOST_MS;
+  await client.query('select from opstruth.generations where id = $1 for update', [from]);
+  for (;;) {
+    const { rows } = await client.query<{ level: boolean }>(
+      `select (next.checkpoint_commit, next.checkpoint_prepare) >= (live.checkpoint_commit, live.checkpoint_prepare) as level
+       from opstruth.generations live, opstruth.generations next where live.id = $1 and next.id = $2`,
+      [from, to],
+    );
+    // Whoever is not there, or late for good, is told of by the switch.
+    if (rows[0]?.level !== false || performance.now() >= deadline) return;
+    await sleep(LOOK_EVERY_MS, new AbortController().signal);
   }
 }
 

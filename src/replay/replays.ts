@@ -218,17 +218,20 @@ export async function switchLive(
 
 /**
  * Runs `work` with every generation's row locked, so that no batch moves a checkpoint and no other operator changes a
- * state meanwhile. Short by construction: the projector waits for it.
+ * state meanwhile. Short by construction: the projector waits for it. `before` runs when other operators are kept out and
+ * no row is locked yet.
  */
 export async function inLockedRegistry<T>(
   { pool }: Pick<OperatorContext, 'pool'>,
   work: (client: PoolClient, generations: readonly Generation[]) => Promise<T>,
+  before?: (client: PoolClient) => Promise<void>,
 ): Promise<T> {
   const client = await pool.connect();
   try {
     await client.query('begin');
     await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
-    // In the order of ids, as everybody who locks several; a projector locks one.
+    await before?.(client);
+    // The advisory lock lets one at a time lock several rows; a projector locks one.
     await client.query(
       `select id from opstruth.generations where state not in ('retired', 'failed') order by id for update`,
     );

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseError } from 'pg';
 import { migrationsFolder } from '../../src/db/migrate';
 import { catchUp } from '../../src/projector/generation-projector';
 import { generationById, liveGeneration } from '../../src/projector/generations';
@@ -39,6 +40,23 @@ describe('rollbacks', () => {
     await retireGeneration(context, next.id, OPERATOR);
     expect((await generationById(fixture.pool, next.id))!.state).toBe('retired');
     await expect(rollBack(context, OPERATOR)).rejects.toThrow('no standby');
+  });
+
+  test('a switch holds the live generation until the other is level, which beside a busy log it never is by itself', async () => {
+    const live = await goTo();
+    const back = fixture.generation.id;
+    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
+    await catchUp(live, fixture.options);
+    const switched = rollBack(context, OPERATOR);
+    await eventually(() =>
+      fixture.pool
+        .query('select from opstruth.generations where id = $1 for update nowait', [live])
+        .then(() => false)
+        .catch((error: unknown) => error instanceof DatabaseError && error.code === '55P03'),
+    );
+    await catchUp(back, fixture.options);
+    expect(await switched).toEqual({ from: live, to: back });
+    expect((await liveGeneration(fixture.pool))!.id).toBe(back);
   });
 
   test('a rollback of a rollback goes forward again, however many older standbys there are', async () => {
