@@ -6,7 +6,6 @@ import { factsOf } from '../classifier/facts-document';
 import type { FactsDocument } from '../classifier/facts-document';
 import type { RunFacts } from '../domain/run-facts';
 import { kyselyOn } from '../db/database';
-import { sleep } from '../event-store/abortable';
 import type { Instant } from '../events/instant';
 import { classify } from '../projector/fold-batch';
 import { isHistorical } from '../projector/generations';
@@ -18,9 +17,9 @@ import type { Comparison, MatrixClass, Sample, Transition } from './transition-m
 
 /**
  * Compares two generations run by run at one instant, in one statement and so in one snapshot. What the newer one says
- * of runs that the older one does not know (or the other way round) is counted as `absent`. Two generations that follow
- * the log are compared where both are at the same position, if they get there soon: what one has only not read yet is
- * no difference.
+ * of runs that the older one does not know (or the other way round) is counted as `absent`. Of two generations that
+ * follow the log one is always a moment ahead: a run that has moved since the other's checkpoint is left out, because what
+ * one has only not read yet is no difference.
  */
 export async function diffGenerations(
   pool: Pool,
@@ -28,50 +27,25 @@ export async function diffGenerations(
   after: Generation,
   asOf: Instant,
 ): Promise<Comparison> {
-  for (let look = 0; look < LEVEL_LOOKS && !isHistorical(after); look++) {
-    if (await areLevel(pool, before, after)) {
-      const { comparison, level } = await compare(pool, before, after, asOf);
-      if (level) return comparison;
-    }
-    await sleep(BETWEEN_LOOKS_MS, new AbortController().signal);
-  }
-  return (await compare(pool, before, after, asOf)).comparison;
-}
-
-const LEVEL_LOOKS = 50;
-const BETWEEN_LOOKS_MS = 10;
-
-/** Whether the checkpoints of both are the same, as a SQL expression. */
-function levelSql(before: Generation, after: Generation): string {
-  return `(select count(distinct (checkpoint_commit, checkpoint_prepare)) = 1
-    from opstruth.generations where id in (${before.id}, ${after.id}))`;
-}
-
-async function areLevel(pool: Pool, before: Generation, after: Generation): Promise<boolean> {
-  const { rows } = await pool.query<{ level: boolean }>(`select ${levelSql(before, after)} as level`);
-  return rows[0]!.level;
-}
-
-interface Compared {
-  readonly comparison: Comparison;
-  /** Whether both were at the same position. */
-  readonly level: boolean;
-}
-
-async function compare(pool: Pool, before: Generation, after: Generation, asOf: Instant): Promise<Compared> {
   const db = kyselyOn(pool);
-  const { rows } = await sql<Transition & { samples: string[] | null; level: boolean }>`
-    with judged as (
+  const isBeyond = (run: string) =>
+    sql<boolean>`coalesce(${positionOf(run)} > (select commit, prepare from reached), false)`;
+  const bothHaveCome = isHistorical(after) ? sql`true` : sql`not ${isBeyond('a')} and not ${isBeyond('b')}`;
+  const { rows } = await sql<Transition & { samples: string[] | null }>`
+    with reached as (
+      select checkpoint_commit as commit, checkpoint_prepare as prepare from opstruth.generations
+      where id in (${before.id}, ${after.id}) order by commit, prepare limit 1
+    ), judged as (
       select coalesce(a.workspace_id, b.workspace_id) as workspace_id, coalesce(a.run_id, b.run_id) as run_id,
              case when a.run_id is null then 'absent' else ${problemClassAt(asOf, 'a')} end as "from",
              case when b.run_id is null then 'absent' else ${problemClassAt(asOf, 'b')} end as "to"
       from ${sql.table(`${before.schema}.run_facts`)} a
-      full join ${sql.table(`${after.schema}.run_facts`)} b on b.run_id = a.run_id)
+      full join ${sql.table(`${after.schema}.run_facts`)} b on b.run_id = a.run_id
+      where ${bothHaveCome})
     select workspace_id as "workspaceId", "from", "to", count(*)::int as runs,
-           case when "from" <> "to" then (array_agg(run_id order by run_id))[1:${sql.lit(SAMPLES_PER_TRANSITION)}] end as samples,
-           ${sql.raw(levelSql(before, after))} as level
+           case when "from" <> "to" then (array_agg(run_id order by run_id))[1:${sql.lit(SAMPLES_PER_TRANSITION)}] end as samples
     from judged group by workspace_id, "from", "to"`.execute(db);
-  const sampled = rows.flatMap(({ samples, level: _level, ...transition }) =>
+  const sampled = rows.flatMap(({ samples, ...transition }) =>
     (samples ?? []).map((runId) => ({ ...transition, runId })),
   );
   const reasons = await reasonsOf(
@@ -88,8 +62,13 @@ async function compare(pool: Pool, before: Generation, after: Generation, asOf: 
     because: reasons.get(runId) ?? absenceOf(from, to),
   }));
   const matrix = rows.map(({ workspaceId, from, to, runs }) => ({ workspaceId, from, to, runs }));
-  // No runs at all: nothing can differ.
-  return { comparison: comparisonOf(asOf, matrix, samples), level: rows[0]?.level ?? true };
+  return comparisonOf(asOf, matrix, samples);
+}
+
+/** Of a row of `run_facts`, in the order of the log. */
+function positionOf(run: string) {
+  const part = (nth: number) => sql`split_part(${sql.ref(`${run}.position`)}, '.', ${sql.lit(nth)})::numeric`;
+  return sql`(${part(1)}, ${part(2)})`;
 }
 
 async function reasonsOf(

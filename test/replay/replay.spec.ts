@@ -113,6 +113,31 @@ describe('replays', () => {
     expect((await generationById(fixture.pool, id))!.state).toBe('ready');
   });
 
+  test('what one of two generations has not read yet is no difference, and keeps none from going live', async () => {
+    const live = fixture.generation;
+    const next = await build(await startReplay(context, { full: true }, OPERATOR));
+    const later = [...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })];
+    const open = await fixture.pool.query<{ run_id: string }>(
+      `select run_id from ${live.schema}.run_facts where active order by run_id limit 1`,
+    );
+    await fixture.write([
+      ...later,
+      { runId: open.rows[0]!.run_id, command: { kind: 'cancel', at: AS_OF, reason: null } },
+    ]);
+    const total = (await diffGenerations(fixture.pool, live, next, AS_OF)).runs;
+    await fixture.catchUp();
+    for (const [before, after] of [
+      [live, next],
+      [next, live],
+    ] as const) {
+      const { matrix, runs, changed } = await diffGenerations(fixture.pool, before, after, AS_OF);
+      expect(changed).toBe(0);
+      expect(matrix.filter(({ from, to }) => from === 'absent' || to === 'absent')).toEqual([]);
+      expect(runs).toBe(total - 1);
+    }
+    expect((await checkCutover(context, next.id, GATE, AS_OF)).objections).toEqual([]);
+  });
+
   test('the time in which nobody built after a kill slows down neither the rate nor the next estimate', async () => {
     const { pool } = fixture;
     const { id } = await startReplay(context, { full: true }, OPERATOR);

@@ -48,12 +48,16 @@ describe('rollbacks', () => {
     await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
     await catchUp(live, fixture.options);
     const switched = rollBack(context, OPERATOR);
-    await eventually(() =>
+    const isLocked = () =>
       fixture.pool
         .query('select from opstruth.generations where id = $1 for update nowait', [live])
         .then(() => false)
-        .catch((error: unknown) => error instanceof DatabaseError && error.code === '55P03'),
-    );
+        .catch((error: unknown) => error instanceof DatabaseError && error.code === '55P03');
+    // Not for a moment now and then, but for as long as the other is behind.
+    await eventually(async () => {
+      for (let look = 0; look < 10; look++) if (!(await isLocked())) return false;
+      return true;
+    });
     await catchUp(back, fixture.options);
     expect(await switched).toEqual({ from: live, to: back });
     expect((await liveGeneration(fixture.pool))!.id).toBe(back);
