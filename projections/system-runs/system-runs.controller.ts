@@ -63,9 +63,8 @@ export class SystemRunsController {
 }
 
 /** The stuck have a page of their own, which says of each how long it has been silent. */
-function href(view: RunView, { problemClass, ...place }: RunFilter): string {
-  const [only, ...others] = problemClass ?? [];
-  return only === 'active_stale_attention' && others.length === 0
-    ? view.href(place, '/system/ops/stuck')
-    : view.href({ ...place, problemClass });
+function href(view: RunView, filter: RunFilter): string {
+  const { problemClass } = filter;
+  if (problemClass?.length !== 1 || problemClass[0] !== 'active_stale_attention') return view.href(filter);
+  return view.href({ ...filter, problemClass: undefined }, '/system/ops/stuck');
 }

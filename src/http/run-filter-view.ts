@@ -121,7 +121,8 @@ export class RunView {
 
   /** The list of the reader's plane under `filter` within the path; or `list`, another one of that plane. */
   href(filter: RunFilter, list = this.isSystem ? '/system/ops/runs' : '/admin/operations'): string {
-    return runsHref(list, { ...filter, ...this.parts.place }, this.parts.links);
+    const { place, links } = this.parts;
+    return runsHref(list, place === NOWHERE ? filter : { ...filter, ...place }, links);
   }
 
   /** The page of one run in the reader's plane. */
@@ -202,8 +203,10 @@ export class RunView {
   }
 }
 
+const NOWHERE: RunFilter = {};
+
 function placeFilter(place: Place | undefined): RunFilter {
-  if (!place) return {};
+  if (!place) return NOWHERE;
   const { workspaceId, tenantId } = place;
   return { workspace: [workspaceId], ...(tenantId !== undefined && { tenant: [tenantId] }) };
 }

@@ -59,12 +59,18 @@ export function filterOf(query: Readonly<Record<string, unknown>>): RunFilter {
 
 /** The query string that reads back as this filter, without a question mark; '' for the empty filter. */
 export function printFilter(filter: RunFilter): string {
-  return RUN_FILTER_FIELDS.flatMap((field) => {
+  // A loop, because a platform's summary has some hundred links.
+  let text = '';
+  for (const field of RUN_FILTER_FIELDS) {
     const value = filter[field];
-    if (value === undefined) return [];
-    const values = Array.isArray(value) ? value : [String(value)];
-    return values.map((one) => `${field}=${encodeURIComponent(one)}`);
-  }).join('&');
+    if (Array.isArray(value)) for (const one of value) text += printed(text, field, one);
+    else if (value !== undefined) text += printed(text, field, String(value));
+  }
+  return text;
+}
+
+function printed(before: string, field: string, value: string): string {
+  return `${before === '' ? '' : '&'}${field}=${encodeURIComponent(value)}`;
 }
 
 /** What every link of an answer carries on, so that the list behind it is read at the same instant and generation. */
@@ -78,21 +84,19 @@ export interface LinkContext {
 
 /** A link to the list at `base` (a path) that this filter describes. */
 export function runsHref(base: string, filter: RunFilter, context: LinkContext): string {
-  return withQuery(base, printFilter({ ...filter, from: context.from }), context);
+  return withQuery(base, printFilter(filter), context);
 }
 
 /** A link to one run's page under `base`. */
 export function runHref(base: string, runId: string, context: LinkContext): string {
-  return withQuery(`${base}/${encodeURIComponent(runId)}`, printFilter({ from: context.from }), context);
+  return withQuery(`${base}/${encodeURIComponent(runId)}`, '', context);
 }
 
-function withQuery(path: string, filter: string, { asOf, generation }: LinkContext): string {
-  const rest = [
-    ...(asOf === undefined ? [] : [`asOf=${encodeURIComponent(asOf)}`]),
-    ...(generation === undefined ? [] : [`generation=${generation}`]),
-  ];
-  const query = [filter, ...rest].filter((part) => part !== '').join('&');
-  return query === '' ? path : `${path}?${query}`;
+function withQuery(path: string, filter: string, { from, asOf, generation }: LinkContext): string {
+  let query = filter + printed(filter, 'from', from);
+  if (asOf !== undefined) query += printed(query, 'asOf', asOf);
+  if (generation !== undefined) query += printed(query, 'generation', String(generation));
+  return `${path}?${query}`;
 }
 
 /** As `many`, but the empty text has a meaning: no tenant has it for its id. */
