@@ -1,9 +1,31 @@
 // Lets a child process of a test run TypeScript as jest does: node --require <this file> file.ts
-const { readFileSync } = require('node:fs');
-const { transformSync } = require('@swc/core');
+const { createHash } = require('node:crypto');
+const { mkdirSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
+const { tmpdir, userInfo } = require('node:os');
+const { join } = require('node:path');
+const { transformSync, version } = require('@swc/core');
+
+// Some sixty processes load some three hundred files each: what one has compiled serves the others.
+const cache = join(tmpdir(), `opstruth-test-swc-${version}-${userInfo().uid}`);
+mkdirSync(cache, { recursive: true, mode: 0o700 });
+const settings = readFileSync(__filename);
 
 require.extensions['.ts'] = (module, filename) => {
-  const { code } = transformSync(readFileSync(filename, 'utf8'), {
+  const source = readFileSync(filename, 'utf8');
+  const compiled = join(cache, createHash('sha1').update(settings).update(filename).update(source).digest('hex'));
+  module._compile(read(compiled) ?? compile(source, filename, compiled), filename);
+};
+
+function read(file) {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return undefined; // not compiled yet
+  }
+}
+
+function compile(source, filename, compiled) {
+  const { code } = transformSync(source, {
     filename,
     sourceMaps: 'inline',
     module: { type: 'commonjs', ignoreDynamic: true },
@@ -14,5 +36,8 @@ require.extensions['.ts'] = (module, filename) => {
       keepClassNames: true,
     },
   });
-  module._compile(code, filename);
-};
+  // Whole or not at all, whoever else writes it at the same time.
+  writeFileSync(`${compiled}.${process.pid}`, code);
+  renameSync(`${compiled}.${process.pid}`, compiled);
+  return code;
+}
