@@ -12,7 +12,10 @@ const settings = readFileSync(__filename);
 
 require.extensions['.ts'] = (module, filename) => {
   const source = readFileSync(filename, 'utf8');
-  const compiled = join(cache, createHash('sha1').update(settings).update(filename).update(source).digest('hex'));
+  const compiled = join(
+    cache,
+    createHash('sha1').update(settings).update(filename).update(source).digest('hex'),
+  );
   module._compile(read(compiled) ?? compile(source, filename, compiled), filename);
 };
 
