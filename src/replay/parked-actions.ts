@@ -5,7 +5,7 @@ import { discardParked, retryParked } from '../projector/parked-streams';
 import type { ParkedContext, RetryResult } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
-import { liveOf, ReplayRefusedError, stateOf } from './replays';
+import { liveOf, reasonOf, ReplayRefusedError, stateOf } from './replays';
 import type { Operator } from './replays';
 
 /** The generation whose parked streams are looked at: the live one, or any other that has tables. */
@@ -45,13 +45,17 @@ export async function retryAs(
   return result;
 }
 
-/** Leaves the failed event of a parked stream out, for an operator with a reason. */
+/** Leaves the failed event of a parked stream out, for an operator with a reason. Throws ReplayRefusedError without one. */
 export async function discardAs(
-  operator: Operator & { readonly reason: string },
+  asking: Operator,
   generation: Generation,
   runId: string,
   context: ParkedContext,
 ): Promise<RetryResult> {
+  const reason = reasonOf(asking.reason);
+  if (reason === null)
+    throw new ReplayRefusedError('reason_required', 'leaving an event out needs a reason, which is kept');
+  const operator = { ...asking, reason };
   const result = await discardParked(generation, runId, operator, context);
   await remember(operator, 'parked.discard', generation, runId, result, context);
   return result;

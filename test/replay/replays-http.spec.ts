@@ -1,6 +1,7 @@
 import { START } from '../../src/events/position';
 import { openApiDocument } from '../../src/http/openapi';
 import { liveGeneration } from '../../src/projector/generations';
+import { discardAs, mendableIn } from '../../src/replay/parked-actions';
 import { createReplaysApp, AS_OF, READER } from './replays-app';
 import type { ReplaysApp } from './replays-app';
 
@@ -181,6 +182,11 @@ test('a stream that is parked in the new generation only is shown and dealt with
   expect((await app.post('parked/bad/retry', { generation: other })).statusCode).toBe(404);
   const again = await app.post('parked/bad/retry', { generation: id });
   expect(again.answer.data).toMatchObject({ kind: 'parked_again' });
+  // However it is asked for, on the command line as well.
+  const { generation, parkedContext } = await mendableIn(app.context, id);
+  await expect(
+    discardAs({ actor: 'olga', reason: '  ' }, generation, 'bad', parkedContext),
+  ).rejects.toMatchObject({ code: 'reason_required' });
   const discarded = await app.post('parked/bad/discard', { generation: id, reason: 'never started' });
   expect(discarded.answer.data).toMatchObject({ kind: 'cleared' });
   expect((await app.get(`parked?generation=${id}`)).answer.data).toEqual({ streams: [] });
