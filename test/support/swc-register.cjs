@@ -8,7 +8,7 @@ const { transformSync, version } = require('@swc/core');
 // Some sixty processes load some three hundred files each: what one has compiled serves the others.
 const cache = join(tmpdir(), `opstruth-test-swc-${version}-${userInfo().uid}`);
 mkdirSync(cache, { recursive: true, mode: 0o700 });
-const settings = readFileSync(__filename);
+const settings = readFileSync(require.resolve('./swc-register.cjs'));
 
 require.extensions['.ts'] = (module, filename) => {
   const source = readFileSync(filename, 'utf8');
