@@ -35,8 +35,8 @@ export interface SnapshotRequest {
   /** The rows must have come at least this far; waited for, within bounds. */
   readonly minPosition: Position | null;
   /**
-   * The queries find their rows by the keys of their tables, whatever the values, and are asked again and again: they
-   * are planned once and not each time.
+   * The queries find their rows by the keys of their tables, or at the beginning of an index's own order, whatever the
+   * values, and are asked again and again: they are planned once and not each time.
    */
   readonly lookup?: boolean;
   readonly signal?: AbortSignal;
