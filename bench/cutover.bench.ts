@@ -20,7 +20,8 @@ export const cutoverBenchmark: Benchmark = {
   name: 'cutover',
   about:
     `The load of \`lag\` and ${QUERIES_PER_SECOND} system queries a second besides, while an operator starts a full replay, ` +
-    'cuts over to it when it is ready, and rolls back. The api role runs in a process of its own, the others in another. A query that fails, an answer of neither generation and a summary ' +
+    'cuts over to it when it is ready, and rolls back. The api role runs in a process of its own, the others in another. ' +
+    'A query that fails, an answer of neither generation and a summary ' +
     'that does not add up end the benchmark with an error. Figures: cutover.lag.p50, cutover.lag.p99, ' +
     'cutover.query.p50, cutover.query.p99, cutover.queries (how many were asked a second)',
   async run({ freshDatabase, launcher, record, say, sizes }) {

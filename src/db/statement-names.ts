@@ -1,4 +1,4 @@
-/** Statements that one connection is asked to keep prepared at most (up to 100 KiB each); more forms are sent unnamed. */
+/** Statements that one connection is asked to keep prepared at most; more forms than this are sent unnamed. */
 const MAX_NAMES = 300;
 
 /**

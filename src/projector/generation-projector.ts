@@ -20,9 +20,8 @@ export interface ProjectorOptions extends FoldingOptions {
 
 export interface FollowingOptions extends ProjectorOptions {
   /**
-   * Milliseconds from the beginning of a batch to that of the next, at least, while the log brings less than full ones. A
-   * batch costs the more events the less each: at some hundred events a second a moment's rest halves what projecting
-   * takes from everything else. (Default: none)
+   * Milliseconds from the beginning of a batch to that of the next, at least, while the log brings less than full ones:
+   * a batch of a few events costs hardly less than one of many (docs/adr/0016). (Default: 0)
    */
   readonly paceMs?: () => number;
 }
