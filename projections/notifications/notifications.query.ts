@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import type { RunDocument } from '../../src/classifier/run-row';
-import { olderThan, pageRows } from '../../src/http/run-filter-list';
+import { olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
 
@@ -17,7 +17,6 @@ interface Tables {
     run_id: string;
     addressee: string;
     at: string;
-    run: RunDocument;
   };
 }
 
@@ -27,7 +26,7 @@ export async function messages(view: RunView, page: PageParameters) {
   return view.read((db: Kysely<Tables>) => ({
     messages: db
       .selectFrom('notifications_messages')
-      .select(['addressee', 'run'])
+      .select(['addressee', runOf(db, 'notifications_messages')])
       .where(inScope(view.scope))
       .where(olderThan(after, 'at'))
       .orderBy('at', 'desc')

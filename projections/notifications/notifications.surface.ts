@@ -1,5 +1,4 @@
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
-import { storedRunJson } from '../../src/classifier/run-row';
 import type { Columns, Row, Surface } from '../../src/projector/surface';
 
 const columns = {
@@ -8,7 +7,6 @@ const columns = {
   run_id: { type: 'text' },
   addressee: { type: 'text' },
   at: { type: 'timestamptz' },
-  run: { type: 'json' },
 } as const satisfies Columns;
 
 /** Who started the run hears of its end; a run nobody started is its workspace's. */
@@ -25,11 +23,10 @@ function notificationRow(run: ClassifiedRun): Row | null {
     run_id: facts.runId,
     addressee: addresseeOf(facts),
     at: facts.completedAt,
-    run: storedRunJson(run),
   };
 }
 
-/** One message per terminal run. It holds the run, not words: those are the presenter's, at reading. */
+/** One message per terminal run. It names the run and holds no words: those are the presenter's, at reading. */
 export const notifications: Surface = {
   name: 'notifications',
   tables: [

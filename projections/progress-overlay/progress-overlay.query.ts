@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
-import { listed, olderThan, pageRows } from '../../src/http/run-filter-list';
+import { listed, olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
@@ -19,7 +19,7 @@ export async function activeRuns(view: RunView, page: PageParameters) {
     (db: Kysely<Tables>) => ({
       runs: db
         .selectFrom('progress_overlay_runs')
-        .select('run')
+        .select(runOf(db, 'progress_overlay_runs'))
         .where(listed(view.selection))
         .where(olderThan(after, 'queued_at'))
         .orderBy('queued_at', 'desc')

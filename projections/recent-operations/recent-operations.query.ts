@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely';
-import { listed, olderThan, pageRows } from '../../src/http/run-filter-list';
+import { listed, olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
@@ -15,7 +15,7 @@ export async function recentRuns(view: RunView, page: PageParameters) {
   return view.read((db: Kysely<Tables>) => ({
     runs: db
       .selectFrom('recent_operations_runs')
-      .select('run')
+      .select(runOf(db, 'recent_operations_runs'))
       .where(listed(view.selection))
       .where(olderThan(after, 'queued_at'))
       .orderBy('queued_at', 'desc')

@@ -96,14 +96,13 @@ export class RunDetailController {
     const view = this.views.open({ surface: runDetail.name, query, principal });
     const { meta, run: found, predecessors, successors } = await oneRun(view, runId);
     if (!found) throw new Problem('run_not_found');
-    const stored = storedRunOf(found.run);
-    const run = classifiedOf(stored, found.detail);
+    const run = classifiedOf(found, meta.policyVersion);
     const { facts } = run;
     const question = { at: view.asOf, activeSuccessorRunId: activeSuccessor(facts, successors) };
     return {
       meta,
       data: {
-        ...view.present(stored),
+        ...view.present(storedRunOf(found.run)),
         failures: facts.failureSummary,
         reason: facts.reason,
         context: facts.context,

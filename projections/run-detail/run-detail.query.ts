@@ -1,20 +1,14 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
-import type { RunDocument } from '../../src/classifier/run-row';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
-import type { DetailDocument } from './detail';
+import type { RunFactsTable } from '../../src/projector/run-columns';
+import type { KeptRun } from './detail';
 
 interface Tables {
-  run_detail_runs: {
-    workspace_id: string;
-    tenant_id: string | null;
-    run_id: string;
-    run: RunDocument;
-    detail: DetailDocument;
-  };
+  run_facts: RunFactsTable;
 }
 
 /** A run may have been retried over and over; the page names the newest. */
@@ -23,27 +17,24 @@ const MAX_SUCCESSORS = 50;
 /** One run and the runs it is linked with by retry, each in its own row's words; undefined when out of scope. */
 export async function oneRun(view: RunView, runId: string) {
   const { meta, rows } = await view.read((db: Kysely<Tables>) => {
-    const own = db
-      .selectFrom('run_detail_runs as own')
-      .where('own.run_id', '=', runId)
-      .where(inScope(view.scope));
+    const own = db.selectFrom('run_facts as own').where('own.run_id', '=', runId).where(inScope(view.scope));
     return {
-      run: own.select(['own.run', 'own.detail']),
+      run: own.select(['own.run', 'own.facts', 'own.position']).$castTo<KeptRun>(),
       predecessors: db
-        .selectFrom('run_detail_runs')
+        .selectFrom('run_facts')
         .select('run')
         .where('run_id', '=', own.select(sql<string>`own.run->>'predecessorRunId'`.as('id')))
         .where(inScope(view.scope))
         .$castTo<ListedRun>(),
       successors: db
-        .selectFrom('run_detail_runs')
+        .selectFrom('run_facts')
         .select('run')
         // An array and not a join: PostgreSQL then looks each one up by its id.
         .where(
           sql`run_id`,
           '=',
           sql<string>`any(array(${own.select(
-            sql<string>`json_array_elements_text(own.detail->'successorRunIds')`.as('id'),
+            sql<string>`json_array_elements_text(own.facts->'successorRunIds')`.as('id'),
           )}))`,
         )
         .where(inScope(view.scope))

@@ -1,12 +1,12 @@
 import type { Kysely } from 'kysely';
-import { listed, olderThan, pageRows } from '../../src/http/run-filter-list';
+import { listed, olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
 import type { RunListTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  system_failures_runs: RunListTable;
+  system_failures_runs: RunListTable & { readonly completed_at: string };
 }
 
 /** A page of the failed and the reconciled, last ended first. */
@@ -16,7 +16,7 @@ export async function failedRuns(view: RunView, page: PageParameters) {
     (db: Kysely<Tables>) => ({
       runs: db
         .selectFrom('system_failures_runs')
-        .select('run')
+        .select(runOf(db, 'system_failures_runs'))
         .where(listed(view.selection))
         .where(olderThan(after, 'completed_at'))
         .orderBy('completed_at', 'desc')

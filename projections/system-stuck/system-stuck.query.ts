@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { SqlBool } from 'kysely';
 import { hasProblemClass } from '../../src/classifier/class-sql';
 import type { Keyset } from '../../src/http/cursor';
-import { listed, pageRows } from '../../src/http/run-filter-list';
+import { listed, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
@@ -20,7 +20,7 @@ export async function stuckRuns(view: RunView, page: PageParameters) {
     (db: Kysely<Tables>) => ({
       runs: db
         .selectFrom('system_stuck_runs')
-        .select('run')
+        .select(runOf(db, 'system_stuck_runs'))
         .where(hasProblemClass(['active_stale_attention'], view.asOf))
         .where(listed(view.selection))
         .where(staleSince(after))

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Scope } from '../auth/principal';
 import { inScope } from '../auth/scope-sql';
 import type { RunDocument } from '../classifier/run-row';
-import type { RunFilteredDeadlineTable, RunListTable } from '../projector/run-columns';
+import type { RunFactsTable, RunFilteredDeadlineTable, RunListTable } from '../projector/run-columns';
 import type { Keyset } from './cursor';
 import { rangesOf } from './run-filter-ranges';
 import type { Range } from './run-filter-ranges';
@@ -21,9 +21,21 @@ export interface ListRequest {
   readonly limit: number;
 }
 
-/** A row of a list: the run as its table keeps it. */
+/** A row of a list: what is shown of the run. */
 export interface ListedRun {
   readonly run: RunDocument;
+}
+
+/**
+ * What is shown of the run whose id is in `list.run_id`, to be selected as `run`. Lists keep which runs they show and in
+ * what order; `run_facts` keeps what is shown of each, once. PostgreSQL looks it up for the rows of the page alone.
+ */
+export function runOf<DB>(db: Kysely<DB>, list: string) {
+  return (db as unknown as Kysely<{ run_facts: RunFactsTable }>)
+    .selectFrom('run_facts as shown')
+    .select('shown.run')
+    .where('shown.run_id', '=', sql.ref<string>(`${list}.run_id`))
+    .as('run');
 }
 
 /** The condition under which a run is in the list, whatever the page. */
@@ -94,7 +106,7 @@ export function newestRuns<DB, Name extends keyof DB & string, Cells extends key
       (from) =>
         from
           .selectFrom(table as string)
-          .select(['run_id', 'queued_at', 'run'])
+          .select(['run_id', 'queued_at'])
           .where(all([...within, ofTypes(request.filter), olderThan(request.after, 'queued_at')]))
           // `is true` hides the alternatives in it from the planner, which else collects them all before it sorts.
           .where(sql<SqlBool>`${listed(request)} is true`)
@@ -104,7 +116,7 @@ export function newestRuns<DB, Name extends keyof DB & string, Cells extends key
           .as('found'),
       (join) => join.onTrue(),
     )
-    .select('found.run')
+    .select(runOf(db, 'found'))
     .where(isBeyondRanges(request.filter) ? populated : sql<SqlBool>`true`)
     .orderBy('found.queued_at', 'desc')
     .orderBy('found.run_id', 'desc')

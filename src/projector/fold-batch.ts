@@ -12,7 +12,9 @@ import type { SurfaceContent } from './surface-content';
 export interface RunChange {
   readonly before: ClassifiedRun | null;
   readonly after: ClassifiedRun;
-  /** What every surface shows of `after`. */
+  /** What the surfaces showed of `before`; null when there was nothing to show. */
+  readonly contentBefore: SurfaceContent | null;
+  /** What they show of `after`. */
   readonly content: SurfaceContent;
 }
 
@@ -89,7 +91,7 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
     const position = formatPosition(folded.at(-1)!.position);
     try {
       const run = classify(after, context.judge, position, newlyParked.has(streamId));
-      changes.set(runId, { before, after: run, content: context.contentOf(run) });
+      changes.set(runId, changeOf(before, run, context));
     } catch (error) {
       // The facts fold but cannot be classified or shown: the whole of this batch's news is set aside, in order.
       const behind = letters.filter((letter) => letter.event.streamId === streamId);
@@ -101,6 +103,10 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
   }
   markIncomplete(newlyParked, changes, context);
   return { changes, letters, newlyParked };
+}
+
+function changeOf(before: ClassifiedRun | null, after: ClassifiedRun, { contentOf }: FoldContext): RunChange {
+  return { before, after, contentBefore: before && contentOf(before), content: contentOf(after) };
 }
 
 /** Classifies facts into the run that surfaces are made from. */
@@ -124,7 +130,7 @@ function markIncomplete(
     const before = context.stateOf(runId);
     if (changes.has(runId) || !before) continue;
     const after = { ...before, incomplete: true };
-    changes.set(runId, { before, after, content: context.contentOf(after) });
+    changes.set(runId, changeOf(before, after, context));
   }
 }
 

@@ -1,11 +1,11 @@
 import { createHash } from 'node:crypto';
-import type { Column, Surface, SurfaceTable } from './surface';
+import type { Column, CountedTable, Surface, SurfaceTable } from './surface';
 import { tablesOf } from './surface-content';
 
 /** Moves when `evolve` or the engine's own tables change, so that a generation folded by older code is not continued. */
 const FOLD_VERSION = 1;
 
-/** Room for heartbeats to update rows in place, and clean-up early enough that counting stays index-only. */
+/** Room for heartbeats and counts to update rows in place, and clean-up early enough that counting stays index-only. */
 const STORAGE =
   'with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)';
 
@@ -14,7 +14,7 @@ function engineTables(schema: string): string[] {
   return [
     // `active` and not the due instant is what the index knows: a heartbeat then leaves all indexes alone.
     `create table ${schema}.run_facts (
-  run_id text primary key, workspace_id text not null, tenant_id text, facts json not null, position text not null,
+  run_id text primary key, workspace_id text not null, tenant_id text, facts json not null, run json not null, position text not null,
   incomplete boolean not null, active boolean not null, reconcile_due_at timestamptz,
   problem_class text not null, stale_at timestamptz) ${STORAGE}`,
     `create index run_facts_active on ${schema}.run_facts (run_id) where active`,
@@ -34,8 +34,23 @@ function createTableSql(schema: string, table: SurfaceTable): string {
   const qualified = `${schema}.${table.name}`;
   return table.kind === 'keyed'
     ? `create table ${qualified} (${columns.join(', ')}) ${STORAGE}`
-    : `create table ${qualified} (${columns.join(', ')}, n bigint not null)`;
+    : `create table ${qualified} (${columns.join(', ')}, n bigint not null) ${STORAGE}`;
 }
+
+/**
+ * All columns of a cell as one text. What the key of a counted table is made of: one short comparison finds a cell, and
+ * counting, which changes `n` alone, leaves every index alone. Ids hold no control characters, so that no two cells have
+ * the same text.
+ */
+export function cellSql({ columns }: CountedTable, table?: string): string {
+  const prefix = table === undefined ? '' : `${table}.`;
+  return Object.entries(columns)
+    .map(([name, { nullable }]) => (nullable ? `coalesce(${prefix}${name}, chr(2))` : `${prefix}${name}`))
+    .join(' || chr(1) || ');
+}
+
+/** The columns that readers of counts ask by. */
+const PLACE = ['workspace_id', 'tenant_id'];
 
 /** The statements that make a table's key and indexes. */
 export function tableIndexesSql(schema: string, table: SurfaceTable): string[] {
@@ -43,8 +58,8 @@ export function tableIndexesSql(schema: string, table: SurfaceTable): string[] {
   const qualified = `${schema}.${name}`;
   if (table.kind === 'counted')
     return [
-      `create unique index ${name}_cell on ${qualified} (${Object.keys(table.columns).join(', ')}) nulls not distinct`,
-      `create index ${name}_empty on ${qualified} (n) where n = 0`,
+      `create unique index ${name}_cell on ${qualified} ((${cellSql(table)}))`,
+      `create index ${name}_place on ${qualified} (${PLACE.filter((column) => column in table.columns).join(', ')})`,
     ];
   return [
     `create unique index ${name}_key on ${qualified} (workspace_id, run_id)`,

@@ -1,6 +1,7 @@
 import { classColumns } from '../classifier/class-sql';
 import type { ClassifiedRun } from '../classifier/classified-run';
-import { storedRunJson } from '../classifier/run-row';
+import type { FactsDocument } from '../classifier/facts-document';
+import type { RunDocument } from '../classifier/run-row';
 import type { RunFacts } from '../domain/run-facts';
 import type { Columns, Row } from './surface';
 
@@ -56,14 +57,12 @@ export const runFilteredDeadlineColumns = {
   stale_at: { type: 'timestamptz' },
 } as const satisfies Columns;
 
-/** A list of runs: what it filters and sorts by, and the run itself as `storedRun` keeps it. */
+/** A list of runs: what it filters and sorts by. What is shown of them is kept once for all lists, in `run_facts`. */
 export const runListColumns = {
   ...runFilterColumns,
   run_id: { type: 'text' },
   stale_at: { type: 'timestamptz', nullable: true },
   queued_at: { type: 'timestamptz' },
-  completed_at: { type: 'timestamptz', nullable: true },
-  run: { type: 'json' },
 } as const satisfies Columns;
 
 /** The same columns as Kysely sees them. */
@@ -83,8 +82,16 @@ export interface RunListTable extends RunFilterTable {
   run_id: string;
   stale_at: string | null;
   queued_at: string;
-  completed_at: string | null;
-  run: unknown;
+}
+
+/** The engine's own table, of which a surface may read what is shown of a run, by its id and within the reader's scope. */
+export interface RunFactsTable {
+  workspace_id: string;
+  tenant_id: string | null;
+  run_id: string;
+  run: RunDocument;
+  facts: FactsDocument;
+  position: string;
 }
 
 export interface RunCountTable extends RunFilterTable {
@@ -211,8 +218,6 @@ export function runListRow(run: ClassifiedRun): Row {
     run_id: facts.runId,
     stale_at,
     queued_at: facts.queuedAt,
-    completed_at: facts.completedAt,
-    run: storedRunJson(run),
   };
   lastListRow = { run, row };
   return row;

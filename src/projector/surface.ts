@@ -19,6 +19,9 @@ export interface Column {
 }
 export type Columns = Readonly<Record<string, Column>>;
 
+/** Columns of a cell: one text is made of all of them (see `cellSql`). */
+export type CellColumns = Readonly<Record<string, { readonly type: 'text'; readonly nullable?: true }>>;
+
 /** Instants go in as ISO texts, JSON as its text. */
 export type Value = string | number | boolean | null;
 /** Column name -> value. Columns may not be left out. */
@@ -42,7 +45,7 @@ export interface KeyedTable {
 export interface CountedTable {
   readonly kind: 'counted';
   readonly name: string;
-  readonly columns: Columns;
+  readonly columns: CellColumns;
   cells(run: ClassifiedRun): readonly Row[];
 }
 

@@ -4,9 +4,10 @@ import type { ClassifiedRun } from '../classifier/classified-run';
 import { binaryArray, JSON_OID, TEXT_OID } from '../event-store/postgres-binary-array';
 import type { StatementNames } from '../db/statement-names';
 import { factsJson } from '../classifier/facts-document';
+import { storedRunJson } from '../classifier/run-row';
 import { parsePosition } from '../events/position';
 import type { ParkedLetter, RunChange } from './fold-batch';
-import { SQL_TYPES } from './generation-schema';
+import { cellSql, SQL_TYPES } from './generation-schema';
 import type { Column, Columns, CountedTable, KeyedTable, Row, SurfaceTable, Value } from './surface';
 import { cellsOf, rowOf } from './surface-content';
 
@@ -26,9 +27,10 @@ export interface BatchStatements {
 }
 
 /**
- * Turns the changes of a batch into set-based statements, at most two per table and none per run: upserts, deletes of
- * runs that a surface no longer shows, and counter deltas. No two of the writes touch the same row, so their order is
- * free.
+ * Turns the changes of a batch into set-based statements, at most three per table and none per run: inserts of runs that a
+ * surface shows from now on, updates of rows that are no longer the same, deletes of runs that it shows no more, and counter
+ * deltas. No two of the writes touch the same row, so their order is free. What is in the tables is known and not looked for:
+ * a row that should not be there fails the batch.
  */
 export function batchStatements(
   schema: string,
@@ -37,11 +39,15 @@ export function batchStatements(
   letters: readonly ParkedLetter[],
 ): BatchStatements {
   const runs = [...changes.values()];
-  const classified = runs.map(({ after }) => after);
   const arrays = new ColumnArrays();
+  const [known, unknown] = [runs.filter(isKnown), runs.filter((run) => !isKnown(run))];
   const writes: (Statement | null)[] = [
-    upsert(schema, FACTS, classified.map(factsRow), ['run_id'], { arrays }),
-    scopePositionsUpsert(schema, classified),
+    insert(schema, FACTS, unknown.map(factsAfter), arrays),
+    update(schema, FACTS, known.map(factsAfter), ['run_id'], arrays),
+    scopePositionsUpsert(
+      schema,
+      runs.map(({ after }) => after),
+    ),
     parkedUpsert(schema, letters),
   ];
   const sweeps: Statement[] = [];
@@ -49,16 +55,26 @@ export function batchStatements(
     if (table.kind === 'counted') {
       const moved = movedCells(table, index, runs);
       if (moved.length > 0) writes.push(countMoved(schema, table, moved));
-      if (moved.some(({ n }) => n < 0)) sweeps.push(sweep(schema, table));
+      const left = moved.filter(({ n }) => n < 0);
+      if (left.length > 0) sweeps.push(sweep(schema, table, left));
     } else {
-      const shown = runs.map(({ content }) => rowOf(content, index, table)).filter((row) => row !== null);
+      const { added, changed, gone } = movedRows(table, index, runs);
       writes.push(
-        upsert(schema, table, shown, ['workspace_id', 'run_id'], { arrays }),
-        removal(schema, table, index, runs),
+        insert(schema, table, added, arrays),
+        update(schema, table, changed, ['workspace_id', 'run_id'], arrays),
+        remove(schema, table, gone),
       );
     }
   });
   return { writes: writes.filter((statement) => statement !== null), sweeps };
+}
+
+function isKnown({ before }: RunChange): boolean {
+  return before !== null;
+}
+
+function factsAfter({ after }: RunChange): Row {
+  return factsRow(after);
 }
 
 /** A batch as the queries that its connection sends, each form of them under a name of its own. */
@@ -96,22 +112,23 @@ function asOne(statements: readonly Statement[]): { text: string; values: (strin
   return { text: `with ${parts.join(', ')} select`, values };
 }
 
-export function factsUpsert(schema: string, runs: readonly ClassifiedRun[]): Statement | null {
-  return upsert(schema, FACTS, runs.map(factsRow), ['run_id']);
+/** Of runs whose facts the generation has already. */
+export function factsUpdate(schema: string, runs: readonly ClassifiedRun[]): Statement | null {
+  return update(schema, FACTS, runs.map(factsRow), ['run_id'], new ColumnArrays());
 }
 
 /** A parked event that is applied late must not take its scope back to where that event stood. */
 export function scopePositionsUpsert(schema: string, runs: readonly ClassifiedRun[]): Statement | null {
   const newer = '(t.commit, t.prepare) < (excluded.commit, excluded.prepare)';
   const key = ['workspace_id', 'tenant_id'];
-  return upsert(schema, SCOPE_POSITIONS, scopePositionRows(runs), key, { onlyIf: newer });
+  return upsert(schema, SCOPE_POSITIONS, scopePositionRows(runs), key, newer);
 }
 
 export function parkedUpsert(schema: string, letters: readonly ParkedLetter[]): Statement | null {
   return upsert(schema, PARKED, letters.map(letterRow), ['stream_id', 'revision']);
 }
 
-/** Row of `run_facts`: what the engine itself remembers of a run. */
+/** Row of `run_facts`: what the engine itself remembers of a run, and what every surface that shows it shows of it. */
 export function factsRow(run: ClassifiedRun): Row {
   const { facts, timeline } = run;
   const { problem_class, stale_at } = classColumns(run);
@@ -120,6 +137,7 @@ export function factsRow(run: ClassifiedRun): Row {
     workspace_id: facts.workspaceId,
     tenant_id: facts.tenantId,
     facts: factsJson(facts),
+    run: storedRunJson(run),
     position: run.position,
     incomplete: run.incomplete,
     active: facts.status !== 'completed',
@@ -142,6 +160,7 @@ export const FACTS: EngineTable = {
     workspace_id: { type: 'text' },
     tenant_id: { type: 'text', nullable: true },
     facts: { type: 'json' },
+    run: { type: 'json' },
     position: { type: 'text' },
     incomplete: { type: 'boolean' },
     active: { type: 'boolean' },
@@ -206,25 +225,35 @@ function letterRow({ event, cause }: ParkedLetter): Row {
   };
 }
 
-/** Takes runs out that the surface showed before the batch and does not show after it. */
-function removal(
-  schema: string,
+/** Rows that the batch makes or changes, and runs that the surface showed before it and does not show any more. */
+function movedRows(
   table: KeyedTable,
   index: number,
   runs: readonly RunChange[],
-): Statement | null {
-  const gone = runs.filter(
-    ({ before, content }) =>
-      before !== null && rowOf(content, index, table) === null && table.row(before) !== null,
-  );
+): { readonly added: Row[]; readonly changed: Row[]; readonly gone: ClassifiedRun[] } {
+  const added: Row[] = [];
+  const changed: Row[] = [];
+  const gone: ClassifiedRun[] = [];
+  for (const { after, contentBefore, content } of runs) {
+    const row = rowOf(content, index, table);
+    const held = contentBefore && rowOf(contentBefore, index, table);
+    if (!row) {
+      if (held) gone.push(after);
+    } else if (!held) added.push(row);
+    else if (!isSameRow(row, held)) changed.push(row);
+  }
+  return { added, changed, gone };
+}
+
+function remove(schema: string, table: KeyedTable, gone: readonly ClassifiedRun[]): Statement | null {
   if (gone.length === 0) return null;
   return {
     name: `${schema}.${table.name} remove`,
     text: `delete from ${schema}.${table.name} t using unnest($1::text[], $2::text[]) as gone (workspace_id, run_id)
            where t.workspace_id = gone.workspace_id and t.run_id = gone.run_id`,
     values: [
-      arrayLiteral(gone.map(({ after }) => after.facts.workspaceId)),
-      arrayLiteral(gone.map(({ after }) => after.facts.runId)),
+      arrayLiteral(gone.map(({ facts }) => facts.workspaceId)),
+      arrayLiteral(gone.map(({ facts }) => facts.runId)),
     ],
     kinds: ['workspace_id of the gone', 'run_id of the gone'],
   };
@@ -249,9 +278,9 @@ function movedCells(table: CountedTable, index: number, runs: readonly RunChange
     if (cell) cell.n += n;
     else deltas.set(key, { row, n });
   };
-  for (const { before, content } of runs) {
+  for (const { contentBefore, content } of runs) {
     const cells = cellsOf(content, index, table);
-    const left = before ? table.cells(before) : [];
+    const left = contentBefore ? cellsOf(contentBefore, index, table) : [];
     // Most events leave a run where it is counted.
     if (cells.length === left.length && cells.every((row, nth) => isSameRow(row, left[nth]!))) continue;
     for (const row of cells) add(row, 1);
@@ -271,27 +300,63 @@ function countMoved(schema: string, table: CountedTable, moved: readonly MovedCe
     name: `${schema}.${table.name} count`,
     text: `insert into ${schema}.${table.name} as t (${[...names, 'n'].join(', ')})
            select * from ${unnestSql(columns)}
-           on conflict (${names.join(', ')}) do update set n = t.n + excluded.n`,
+           on conflict ((${cellSql(table)})) do update set n = t.n + excluded.n`,
     values: [...values, arrayLiteral(moved.map(({ n }) => n))],
     kinds: [...kinds, 'n int'],
   };
 }
 
-function sweep(schema: string, table: CountedTable): Statement {
+/** Takes away those of the cells that nobody counts in any more. */
+function sweep(schema: string, table: CountedTable, left: readonly MovedCell[]): Statement {
+  const rows = left.map(({ row }) => row);
   return {
     name: `${schema}.${table.name} sweep`,
-    text: `delete from ${schema}.${table.name} where n = 0`,
-    values: [],
-    kinds: [],
+    text: `delete from ${schema}.${table.name} t
+           using ${unnestSql(table.columns)} as moved (${Object.keys(table.columns).join(', ')})
+           where ${cellSql(table, 't')} = ${cellSql(table, 'moved')} and t.n = 0`,
+    ...new ColumnArrays().of(table.columns, rows),
+  };
+}
+
+function insert(
+  schema: string,
+  table: EngineTable,
+  rows: readonly Row[],
+  arrays: ColumnArrays,
+): Statement | null {
+  if (rows.length === 0) return null;
+  return {
+    name: `${schema}.${table.name} insert`,
+    text: `insert into ${schema}.${table.name} (${Object.keys(table.columns).join(', ')}) select * from ${unnestSql(table.columns)}`,
+    ...arrays.of(table.columns, rows),
+  };
+}
+
+function update(
+  schema: string,
+  table: EngineTable,
+  rows: readonly Row[],
+  key: readonly string[],
+  arrays: ColumnArrays,
+): Statement | null {
+  if (rows.length === 0) return null;
+  const names = Object.keys(table.columns);
+  const changed = names.filter((name) => !key.includes(name)).map((name) => `${name} = moved.${name}`);
+  return {
+    name: `${schema}.${table.name} update`,
+    text: `update ${schema}.${table.name} t set ${changed.join(', ')}
+           from ${unnestSql(table.columns)} as moved (${names.join(', ')})
+           where ${key.map((name) => `t.${name} = moved.${name}`).join(' and ')}`,
+    ...arrays.of(table.columns, rows),
   };
 }
 
 function upsert(
   schema: string,
-  table: { readonly name: string; readonly columns: Columns },
+  table: EngineTable,
   rows: readonly Row[],
   key: readonly string[],
-  { onlyIf, arrays = new ColumnArrays() }: { readonly onlyIf?: string; readonly arrays?: ColumnArrays } = {},
+  onlyIf = 'true',
 ): Statement | null {
   if (rows.length === 0) return null;
   const names = Object.keys(table.columns);
@@ -300,8 +365,8 @@ function upsert(
     name: `${schema}.${table.name} upsert`,
     text: `insert into ${schema}.${table.name} as t (${names.join(', ')})
            select * from ${unnestSql(table.columns)}
-           on conflict (${key.join(', ')}) do update set ${changed.join(', ')}${onlyIf ? ` where ${onlyIf}` : ''}`,
-    ...arrays.of(table.columns, rows),
+           on conflict (${key.join(', ')}) do update set ${changed.join(', ')} where ${onlyIf}`,
+    ...new ColumnArrays().of(table.columns, rows),
   };
 }
 

@@ -6,7 +6,7 @@ import type { Generation } from '../projector/generations';
 import { IDLE_LIMIT } from '../projector/table-connection';
 import { CACHED_RUNS, fencedOr, moveCheckpoint, openFolding } from '../projector/run-folding';
 import type { FoldingOptions, Stretch } from '../projector/run-folding';
-import { FACTS, factsRow, factsUpsert, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
+import { FACTS, factsRow, factsUpdate, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
 import { logPages } from './log-pages';
 
 /** Small, because nothing else of this process runs while a page is folded. */
@@ -93,7 +93,7 @@ async function writeFacts(client: PoolClient, generation: Generation, pending: P
   const unknown = changes.filter(({ before }) => before === null).map(({ after }) => factsRow(after));
   const text = copyText(FACTS.columns, unknown);
   const statements = [
-    factsUpsert(schema, known),
+    factsUpdate(schema, known),
     scopePositionsUpsert(schema, runs),
     parkedUpsert(schema, pending.letters),
   ].filter((statement) => statement !== null);

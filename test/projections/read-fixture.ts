@@ -14,10 +14,12 @@ import type { SnapshotReaderOptions } from '../../src/db/snapshot-reader';
 import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
 import { HttpModule } from '../../src/http/http.module';
 import { createLogger, NestLogger } from '../../src/observability/logger';
+import { cellSql } from '../../src/projector/generation-schema';
 import { createGeneration } from '../../src/projector/generations';
 import type { Generation, GenerationState } from '../../src/projector/generations';
 import { savePolicy } from '../../src/projector/policies';
 import type { Row, SurfaceTable } from '../../src/projector/surface';
+import { FACTS, factsRow } from '../../src/projector/table-writer';
 import { createTestDatabase, testClock } from '../support/database';
 import type { TestClock } from '../support/database';
 import { TEST_POLICY } from '../support/projection';
@@ -123,12 +125,12 @@ async function writeRuns(client: PoolClient, { id, schema }: Generation, runs: r
       `insert into ${schema}.${table} as t select * from json_populate_recordset(null::${schema}.${table}, $1) ${onConflict}`,
       [JSON.stringify(rows)],
     );
+  await add(FACTS.name, runs.map(factsRow).map(withJson(FACTS)));
   for (const table of tables) {
     if (table.kind === 'keyed') {
       const rows = runs.map((run) => table.row(run)).filter((row) => row !== null);
       await add(table.name, rows.map(withJson(table)));
     } else {
-      const columns = Object.keys(table.columns).join(', ');
       const cells = new Map<string, Row>();
       for (const cell of runs.flatMap((run) => table.cells(run))) {
         const key = JSON.stringify(cell);
@@ -137,7 +139,7 @@ async function writeRuns(client: PoolClient, { id, schema }: Generation, runs: r
       await add(
         table.name,
         [...cells.values()],
-        `on conflict (${columns}) do update set n = t.n + excluded.n`,
+        `on conflict ((${cellSql(table)})) do update set n = t.n + excluded.n`,
       );
     }
   }
@@ -161,7 +163,7 @@ async function writeRuns(client: PoolClient, { id, schema }: Generation, runs: r
 }
 
 /** Rows hold JSON as its text; inside JSON it would be a text. */
-function withJson({ columns }: SurfaceTable) {
+function withJson({ columns }: Pick<SurfaceTable, 'columns'>) {
   return (row: Row) =>
     Object.fromEntries(
       Object.entries(row).map(([name, value]) => [

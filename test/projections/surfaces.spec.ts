@@ -1,10 +1,11 @@
 import fc from 'fast-check';
 import { surfaces } from '../../projections';
-import { classifiedOf, detailJson } from '../../projections/run-detail/detail';
-import type { DetailDocument } from '../../projections/run-detail/detail';
+import { classifiedOf } from '../../projections/run-detail/detail';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import { decisionOf } from '../../src/classifier/decision-zone';
-import { storedRunJson, storedRunOf } from '../../src/classifier/run-row';
+import { factsJson } from '../../src/classifier/facts-document';
+import type { FactsDocument } from '../../src/classifier/facts-document';
+import { storedRunJson } from '../../src/classifier/run-row';
 import type { RunDocument } from '../../src/classifier/run-row';
 import type { KeyedTable, Row } from '../../src/projector/surface';
 import {
@@ -106,12 +107,15 @@ test('a message goes to who started the run, else to its workspace', () => {
   expect(addressee(classified(completedRun({ initiator: null })))).toBe('workspace:w1');
 });
 
-test('the detail keeps all that decision zone and guards are made of', () => {
+test('what is kept of a run is all that decision zone and guards are made of', () => {
   fc.assert(
     fc.property(anyRun, anyInstant, (run, asOf) => {
-      const row = storedRunOf(JSON.parse(storedRunJson(run)) as RunDocument);
-      const detail = JSON.parse(detailJson(run)) as DetailDocument;
-      const again = classifiedOf(row, detail);
+      const kept = {
+        run: JSON.parse(storedRunJson(run)) as RunDocument,
+        facts: JSON.parse(factsJson(run.facts)) as FactsDocument,
+        position: run.position,
+      };
+      const again = classifiedOf(kept, run.timeline.policyVersion);
       expect(decisionOf(again, asOf)).toEqual(decisionOf(run, asOf));
       expect({ ...again, facts: sorted(again.facts) }).toEqual({ ...run, facts: sorted(run.facts) });
     }),

@@ -3,6 +3,7 @@ import { runIdOf } from '../../src/events/operation-run-events';
 import { projectionStatus } from '../../src/projector/projection-status';
 import { createLease } from '../../src/projector/lease';
 import { auditStreams } from '../../src/replay/audit';
+import type { AuditReport } from '../../src/replay/audit';
 import { runAuditLoop } from '../../src/replay/audit-loop';
 import { auditInLooks } from '../../src/replay/audit-looks';
 import { auditSurfaces } from '../../src/replay/audit-surfaces';
@@ -142,14 +143,17 @@ describe('what is planted is found and named', () => {
   });
 
   test('a wrong member of a JSON column, and a deadline off by a microsecond', async () => {
-    const statement = `update $schema.system_stuck_runs set stale_at = stale_at + interval '1 microsecond',
-      run = jsonb_set(run::jsonb, '{type}', '"backup"')::json where run_id = 'successor'`;
-    await damaged(statement, 'system_stuck_runs', async () => {
-      const { found } = await streams();
-      expect(found.map(({ table, column }) => `${table}.${column}`)).toEqual([
-        'system_stuck_runs.stale_at',
-        'system_stuck_runs.run.type',
-      ]);
+    const shown = `update $schema.run_facts set run = jsonb_set(run::jsonb, '{type}', '"backup"')::json
+      where run_id = 'successor'`;
+    const different = ({ found }: AuditReport) => found.map(({ table, column }) => `${table}.${column}`);
+    await damaged(shown, 'run_facts', async () => {
+      expect(different(await streams())).toEqual(['run_facts.run.type']);
+      expect(different(await surfaces())).toEqual(['run_facts.run.type']);
+    });
+    const deadline = `update $schema.system_stuck_runs set stale_at = stale_at + interval '1 microsecond'
+      where run_id = 'successor'`;
+    await damaged(deadline, 'system_stuck_runs', async () => {
+      expect(different(await streams())).toEqual(['system_stuck_runs.stale_at']);
     });
   });
 

@@ -162,13 +162,10 @@ export async function dumpWithoutPositions(pool: Pool, schema: string): Promise<
     [schema],
   );
   const columnsOf = new Map(rows.map(({ table, columns }) => [table, columns]));
-  // One table has it within a document, whose quotes are doubled in a row's text.
-  const within = `'""position"":""[0-9.]+""', '""position"":null'`;
   return dump(
     pool,
     (name) =>
-      `select regexp_replace(t::text, ${within}) as row
-       from (select ${columnsOf.get(name)!} from ${schema}.${name}) t order by 1`,
+      `select t::text as row from (select ${columnsOf.get(name)!} from ${schema}.${name}) t order by 1`,
   );
 }
 
