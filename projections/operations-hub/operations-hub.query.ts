@@ -3,21 +3,15 @@ import type { Scope } from '../../src/auth/principal';
 import { inScope } from '../../src/auth/scope-sql';
 import type { PageParameters } from '../../src/http/read-request';
 import type { RunFilter } from '../../src/http/run-filter';
-import { isBeyondRanges, newestRuns, staleCount } from '../../src/http/run-filter-list';
+import { isBeyondRanges, newestRuns, staleRuns } from '../../src/http/run-filter-list';
 import { matchesCell } from '../../src/http/run-filter-sql';
 import type { RunView } from '../../src/http/run-filter-view';
-import { cellsMatching } from '../../src/http/summary-sql';
-import type {
-  RunCountTable,
-  RunFilteredDeadlineTable,
-  RunListTable,
-  RunWorkspaceTable,
-} from '../../src/projector/run-columns';
+import { cellsMatching, countRows } from '../../src/http/summary-sql';
+import type { RunCountTable, RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';
 
 interface Tables {
   operations_hub_counts: RunCountTable;
   operations_hub_workspace_counts: RunWorkspaceTable;
-  operations_hub_deadlines: RunFilteredDeadlineTable;
   operations_hub_runs: RunListTable;
 }
 
@@ -58,11 +52,11 @@ export async function hubRuns(view: RunView, page: PageParameters) {
         ])
         .where(inScope(scope))
         .where(matchesCell(shared)),
-      stale: staleCount(db, 'operations_hub_deadlines', { filter: shared, scope, asOf }),
+      stale: staleRuns(db, 'operations_hub_runs', { filter: shared, scope, asOf }).select(countRows()),
     }),
     { lookup: !isBeyondRanges(filter) },
   );
-  // Counted cells know no instant, so the one tab that time alone fills is counted from the deadlines.
+  // Counted cells know no instant, so the one tab that time alone fills is counted from the list.
   const tabs = { ...rows.cells[0]!, active_stale_attention: rows.stale[0]!.n };
   return { meta, runs: rows.runs, counts: tabs };
 }

@@ -1,8 +1,6 @@
 import {
   runCell,
   runFilterColumns,
-  runFilteredDeadline,
-  runFilteredDeadlineColumns,
   runListColumns,
   runListRow,
   runWorkspaceCell,
@@ -27,14 +25,6 @@ export const operationsHub: Surface = {
       name: 'operations_hub_workspace_counts',
       columns: runWorkspaceColumns,
       cells: (run) => [runWorkspaceCell(run)],
-    },
-    {
-      // The stuck are counted here and not in the wide list. Not indexed by deadline: every heartbeat moves it.
-      kind: 'keyed',
-      name: 'operations_hub_deadlines',
-      columns: runFilteredDeadlineColumns,
-      indexes: [],
-      row: runFilteredDeadline,
     },
     {
       kind: 'keyed',

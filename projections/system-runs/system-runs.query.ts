@@ -1,15 +1,13 @@
 import type { Kysely } from 'kysely';
-import { hasProblemClass } from '../../src/classifier/class-sql';
-import { isBeyondRanges, newestRuns } from '../../src/http/run-filter-list';
+import { isBeyondRanges, newestRuns, staleRuns } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import type { PageParameters } from '../../src/http/read-request';
 import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
-import type { RunDeadlineTable, RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';
+import type { RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';
 
 interface Tables {
   system_runs_counts: RunWorkspaceTable;
-  system_runs_deadlines: RunDeadlineTable;
   system_runs_runs: RunListTable;
 }
 
@@ -39,10 +37,8 @@ export async function countsByWorkspace(view: RunView) {
         .select(['workspace_id as place', ...bucketSums()])
         .groupBy('workspace_id')
         .orderBy('workspace_id'),
-      stale: db
-        .selectFrom('system_runs_deadlines')
+      stale: staleRuns(db, 'system_runs_runs', view.selection)
         .select(['workspace_id as place', countRows()])
-        .where(hasProblemClass(['active_stale_attention'], view.asOf))
         .groupBy('workspace_id'),
     }),
     LOOKUP,

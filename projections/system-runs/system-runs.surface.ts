@@ -1,6 +1,4 @@
 import {
-  runDeadline,
-  runDeadlineColumns,
   runListColumns,
   runListRow,
   runWorkspaceCell,
@@ -18,14 +16,6 @@ export const systemRuns: Surface = {
       // No tenants: this plane's readers see all of them, and a summary names workspaces only.
       columns: runWorkspaceColumns,
       cells: (run) => [runWorkspaceCell(run)],
-    },
-    {
-      // The platform's stuck are counted here and not in the wide list.
-      kind: 'keyed',
-      name: 'system_runs_deadlines',
-      columns: runDeadlineColumns,
-      indexes: [],
-      row: runDeadline,
     },
     {
       kind: 'keyed',

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Scope } from '../auth/principal';
 import { inScope } from '../auth/scope-sql';
 import type { RunDocument } from '../classifier/run-row';
-import type { RunFactsTable, RunFilteredDeadlineTable, RunListTable } from '../projector/run-columns';
+import type { RunFactsTable, RunListTable } from '../projector/run-columns';
 import type { Keyset } from './cursor';
 import { rangesOf } from './run-filter-ranges';
 import type { Range } from './run-filter-ranges';
@@ -144,16 +144,18 @@ function ofTypes({ type }: RunFilter): RawBuilder<SqlBool> {
 
 type Selection = Pick<ListRequest, 'filter' | 'scope' | 'asOf'>;
 
-/** How many runs under the filter are past their deadline. Only an active run has one. */
-export function staleCount<DB, Name extends keyof DB & string>(
+/**
+ * The runs of a list that are past their deadline at `asOf`. Only an active run has one, and up to it counts as `none`: said
+ * here because the list's indexes know class and outcome, and no deadlines.
+ */
+export function staleRuns<DB, Name extends keyof DB & string>(
   db: Kysely<DB>,
-  table: DB[Name] extends RunFilteredDeadlineTable ? Name : never,
+  table: ListTable<DB, Name>,
   { filter, scope, asOf }: Selection,
 ) {
   const stale: RunFilter = { ...filter, problemClass: ['active_stale_attention'] };
-  // `asList` only forgets the other tables; the type of `table` has checked that it holds deadlines.
   return asList(db)
     .selectFrom(table as string)
-    .select(sql<number>`count(*)`.as('n'))
+    .where(sql<SqlBool>`problem_class = 'none' and outcome = 'pending'`)
     .where(listed({ filter: stale, scope, asOf }));
 }

@@ -50,13 +50,6 @@ export const runDeadlineColumns = {
   stale_at: { type: 'timestamptz' },
 } as const satisfies Columns;
 
-/** The same with all that a filter may ask for. */
-export const runFilteredDeadlineColumns = {
-  ...runFilterColumns,
-  run_id: { type: 'text' },
-  stale_at: { type: 'timestamptz' },
-} as const satisfies Columns;
-
 /** A list of runs: what it filters and sorts by. What is shown of them is kept once for all lists, in `run_facts`. */
 export const runListColumns = {
   ...runFilterColumns,
@@ -100,11 +93,6 @@ export interface RunCountTable extends RunFilterTable {
 
 export interface RunSummaryTable extends Omit<RunFilterTable, 'type'> {
   n: number;
-}
-
-export interface RunFilteredDeadlineTable extends RunFilterTable {
-  run_id: string;
-  stale_at: string;
 }
 
 export interface RunDeadlineTable {
@@ -176,24 +164,6 @@ export function runDeadline(run: ClassifiedRun): Row | null {
   if (!isActive(run) || stale_at === null) return null;
   const { workspaceId, tenantId, runId } = run.facts;
   return { workspace_id: workspaceId, tenant_id: tenantId, run_id: runId, stale_at };
-}
-
-export function runFilteredDeadline(run: ClassifiedRun): Row | null {
-  const { problem_class, stale_at } = classColumns(run);
-  if (!isActive(run) || stale_at === null) return null;
-  const { facts } = run;
-  return {
-    workspace_id: facts.workspaceId,
-    tenant_id: facts.tenantId,
-    type: facts.type,
-    status: facts.status,
-    outcome: facts.outcome,
-    problem_class,
-    resolution: facts.resolution,
-    lineage: lineageColumn(facts),
-    run_id: facts.runId,
-    stale_at,
-  };
 }
 
 /**

@@ -29,7 +29,7 @@ function table(name: string): KeyedTable {
 
 /** The tables that hold a row of the run, besides those that hold every run. */
 function shownIn(run: ClassifiedRun): string[] {
-  const everywhere = ['recent_operations_runs', 'operations_hub_runs', 'run_detail_runs', 'system_runs_runs'];
+  const everywhere = ['recent_operations_runs', 'operations_hub_runs', 'system_runs_runs'];
   return tables
     .filter((one) => one.kind === 'keyed' && one.row(run) !== null)
     .map((one) => one.name)
@@ -40,8 +40,6 @@ const ACTIVE = [
   'tenant_dashboard_deadlines',
   'workspace_overview_deadlines',
   'progress_overlay_runs',
-  'operations_hub_deadlines',
-  'system_runs_deadlines',
   'system_stuck_runs',
 ];
 
