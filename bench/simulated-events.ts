@@ -5,7 +5,7 @@ import { decide } from '../src/domain/decider';
 import { evolve } from '../src/domain/run-facts';
 import type { RunFacts } from '../src/domain/run-facts';
 import type { Append, EventStore } from '../src/event-store/event-store';
-import { streamOf } from '../src/events/operation-run-events';
+import { recordedAt, streamOf } from '../src/events/operation-run-events';
 import type { NewEvent } from '../src/events/operation-run-events';
 import { comparePositions, START } from '../src/events/position';
 import type { Position } from '../src/events/position';
@@ -65,7 +65,7 @@ export function* decidedAppends(
         correlationId: commandId,
         causationId: commandId,
       } as const;
-      facts = evolve(facts, { ...event, eventId, streamId, revision, position: START, metadata });
+      facts = evolve(facts, recordedAt(event, { eventId, streamId, revision, position: START, metadata }));
       const made: NewEvent = { eventId, type: event.type, data: event.data, metadata };
       const append = chunk.get(streamId);
       if (append) append.events.push(made);

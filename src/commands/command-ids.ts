@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 
-/** The name space of every id this service derives. Never change it: the ids in the log come from it. */
-const NAMESPACE = Buffer.from('6f707374727574682d636f6d6d616e64', 'hex');
+/** The name space of every id this service derives, as text. Never change it: the ids in the log come from it. */
+const NAMESPACE = 'opstruth-command';
 
 /** A version 5 UUID that is a function of its parts. The parts are kept apart, so `a`, `bc` is not `ab`, `c`. */
 export function uuidOf(...parts: readonly string[]): string {
-  const hash = createHash('sha1').update(NAMESPACE).update(JSON.stringify(parts)).digest();
-  hash[6] = (hash[6]! & 0x0f) | 0x50;
-  hash[8] = (hash[8]! & 0x3f) | 0x80;
-  const hex = hash.toString('hex', 0, 16);
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-');
+  const hex = createHash('sha1')
+    .update(NAMESPACE + JSON.stringify(parts))
+    .digest('hex');
+  const variant = '89ab'[Number.parseInt(hex[16]!, 16) & 3]!;
+  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }
 
 /** The id of the nth event (from 0) of a command: a retried command writes the same event, which the store knows. */

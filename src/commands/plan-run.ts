@@ -5,7 +5,7 @@ import { decide } from '../domain/decider';
 import type { Rejection, RunCommand, RunCommandKind } from '../domain/decider';
 import { evolve } from '../domain/run-facts';
 import type { RunFacts } from '../domain/run-facts';
-import { streamOf } from '../events/operation-run-events';
+import { recordedAt, streamOf } from '../events/operation-run-events';
 import type { NewEvent, RecordedRunEvent, RunEvent } from '../events/operation-run-events';
 import { START } from '../events/position';
 import type { Position } from '../events/position';
@@ -95,7 +95,7 @@ function foldOwn(facts: RunFacts | null, envelope: CommandEnvelope, decided: rea
     const eventId = eventIdOf(commandId, events.length);
     const revision = after?.version ?? 0;
     // The fold looks at revisions only; the position is known once the event is written.
-    after = evolve(after, { ...event, eventId, metadata, streamId, revision, position: START });
+    after = evolve(after, recordedAt(event, { eventId, streamId, revision, position: START, metadata }));
     events.push({ eventId, type: event.type, data: event.data, metadata });
   }
   if (!after) throw new Error(`run ${runId}: a command was accepted that neither found nor made the run`);

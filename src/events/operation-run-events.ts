@@ -151,14 +151,26 @@ export interface StoredEvent extends Omit<NewEvent, 'metadata'> {
   readonly recordedAt: string;
 }
 
-/** A stored event whose payload and metadata have been lifted and parsed. */
-export type RecordedRunEvent = RunEvent & {
+/** An event's place in the log. */
+export interface Recording {
   readonly eventId: string;
   readonly streamId: string;
   readonly revision: number;
   readonly position: Position;
   readonly metadata: EventMetadata;
-};
+}
+
+/** A stored event whose payload and metadata have been lifted and parsed. */
+export type RecordedRunEvent = RunEvent & Recording;
+
+/** The event at its place. One literal makes all of them: folding objects of one shape takes a third of the time. */
+export function recordedAt(
+  { type, data }: RunEvent,
+  { eventId, streamId, revision, position, metadata }: Recording,
+): RecordedRunEvent {
+  // The pair of `type` and `data` stays the one it was.
+  return { type, data, eventId, streamId, revision, position, metadata } as RecordedRunEvent;
+}
 
 const STREAM_PREFIX = 'operation_run-';
 

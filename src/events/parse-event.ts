@@ -1,5 +1,5 @@
-import { eventMetadataSchema, runEventSchemas } from './operation-run-events';
-import type { RecordedRunEvent, RunEventType, StoredEvent } from './operation-run-events';
+import { eventMetadataSchema, recordedAt, runEventSchemas } from './operation-run-events';
+import type { RecordedRunEvent, RunEvent, RunEventType, StoredEvent } from './operation-run-events';
 import { upcasters } from './upcasters';
 import type { Upcaster } from './upcasters';
 
@@ -22,15 +22,9 @@ export function parseEvent(
   if (!metadata.success)
     throw new UnreadableEventError(`unreadable metadata of ${place}: ${firstIssue(metadata.error)}`);
   // The schema of `type` has just accepted `data`, so the pair is a RunEvent.
-  return {
-    type: stored.type,
-    data: data.data,
-    eventId: stored.eventId,
-    streamId: stored.streamId,
-    revision: stored.revision,
-    position: stored.position,
-    metadata: metadata.data,
-  } as RecordedRunEvent;
+  const event = { type: stored.type, data: data.data } as RunEvent;
+  const { eventId, streamId, revision, position } = stored;
+  return recordedAt(event, { eventId, streamId, revision, position, metadata: metadata.data });
 }
 
 function firstIssue(error: { issues: readonly { path: PropertyKey[]; message: string }[] }): string {

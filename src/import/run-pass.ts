@@ -5,7 +5,7 @@ import type { Decision } from '../domain/decider';
 import { evolve, FoldError } from '../domain/run-facts';
 import type { RunFacts } from '../domain/run-facts';
 import { micros } from '../events/instant';
-import { streamOf } from '../events/operation-run-events';
+import { recordedAt, streamOf } from '../events/operation-run-events';
 import type { NewEvent, RecordedRunEvent, RunEvent, StoredEvent } from '../events/operation-run-events';
 import { parseEvent, UnreadableEventError } from '../events/parse-event';
 import { START } from '../events/position';
@@ -144,7 +144,8 @@ export class RunPass {
   ): void {
     const revision = this.full?.version ?? 0;
     const { streamId } = this;
-    this.full = evolve(this.full, { ...event, eventId, metadata, streamId, revision, position: START });
+    const recording = { eventId, streamId, revision, position: START, metadata };
+    this.full = evolve(this.full, recordedAt(event, recording));
     this.facts = this.full;
     if (this.ahead.length > 0) this.ahead = [];
   }

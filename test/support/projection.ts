@@ -10,7 +10,7 @@ import type { RunCommand } from '../../src/domain/decider';
 import { evolve } from '../../src/domain/run-facts';
 import type { RunFacts } from '../../src/domain/run-facts';
 import type { EventStore } from '../../src/event-store/event-store';
-import { streamOf } from '../../src/events/operation-run-events';
+import { recordedAt, streamOf } from '../../src/events/operation-run-events';
 import type { NewEvent } from '../../src/events/operation-run-events';
 import { comparePositions, START } from '../../src/events/position';
 import type { Position } from '../../src/events/position';
@@ -107,7 +107,7 @@ export async function createProjectionFixture(
           const revision = facts.get(runId)?.version ?? 0;
           const metadata = testMetadata(`${streamId}@${revision}`);
           const eventId = metadata.commandId;
-          const recorded = { ...event, eventId, streamId, revision, position: START, metadata };
+          const recorded = recordedAt(event, { eventId, streamId, revision, position: START, metadata });
           facts.set(runId, evolve(facts.get(runId) ?? null, recorded));
           const append = events.get(streamId) ?? { expected: revision - 1, events: [] };
           append.events.push({ eventId, type: event.type, data: event.data, metadata });
