@@ -13,7 +13,7 @@ import { addEventsCommands } from './cli/events-commands';
 import { importVerb } from './cli/import';
 import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
-import { createOutput, outliveReaders } from './cli/output';
+import { createOutput, errorText, outliveReaders } from './cli/output';
 import type { Output } from './cli/output';
 import { discardParkedEvent, retryParkedRun, showParked } from './cli/parked';
 import type { DiscardFlags } from './cli/parked';
@@ -34,12 +34,21 @@ const { version } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'
 const program = new Command('opstruth')
   .description('One truth for every operations surface.')
   .version(version)
-  .option('--json', 'print results as JSON');
+  .option('--json', 'print results as JSON')
+  .configureOutput({
+    // Wrong usage, and the help where a verb is missing.
+    writeErr: (text) =>
+      process.stderr.write(wantsJson() ? errorText(true, text.replace(/^error: /, '').trimEnd()) : text),
+  });
+
+function wantsJson(): boolean {
+  return program.opts<{ json?: boolean }>().json ?? false;
+}
 
 /** A verb's action with the output that the global flags ask for; what it throws is told on standard error. */
 function verb<Args extends unknown[]>(work: (output: Output, ...args: Args) => Promise<void>) {
   return async (...args: Args) => {
-    const { json = false } = program.opts<{ json?: boolean }>();
+    const json = wantsJson();
     await work(createOutput(json), ...args).catch((error: unknown) => fail(error, json));
   };
 }

@@ -16,7 +16,7 @@ export interface DiscardFlags {
 
 /** Streams whose projection waits behind an event that could not be applied. */
 export async function showParked(output: Output, id?: number): Promise<void> {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     output.result(await listParked(context.pool, await parkedIn(context, id)), (streams) =>
       streams.length === 0
         ? ['nothing is parked']
@@ -36,7 +36,7 @@ export async function showParked(output: Output, id?: number): Promise<void> {
 }
 
 export async function retryParkedRun(output: Output, runId: string, id?: number): Promise<void> {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     const { generation, parkedContext } = await mendableIn(context, id);
     report(output, runId, await retryAs({ actor: ACTOR, reason: null }, generation, runId, parkedContext));
   });
@@ -48,7 +48,7 @@ export async function discardParkedEvent(
   runId: string,
   { reason, apply, generation: id }: DiscardFlags,
 ): Promise<void> {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     const { generation, parkedContext } = await mendableIn(context, id);
     if (!apply) {
       const stream = (await listParked(context.pool, generation)).find((one) => one.runId === runId);

@@ -13,6 +13,7 @@ import {
   startReplayVerb,
 } from '../../src/cli/replay';
 import { addReplayCommands } from '../../src/cli/replay-commands';
+import { fail } from '../../src/cli/serve';
 import { START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { generationById, liveGeneration } from '../../src/projector/generations';
@@ -67,7 +68,7 @@ afterEach(async () => {
 async function run(work: (output: Output) => Promise<void>, json = false) {
   const { output, told } = fakeOutput(json);
   process.exitCode = undefined;
-  await work(output);
+  await work(output).catch((error: unknown) => fail(error, json));
   const exitCode = process.exitCode ?? 0;
   process.exitCode = undefined;
   return { ...told, text: told.lines.join('\n'), exitCode };
@@ -137,8 +138,14 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   expect(errors.join('')).toMatch(
     /^the cutover to generation \d+ is refused\n {2}\d+ runs .*\n {2}\d+ runs go/,
   );
+  errors = [];
   const json = await run((output) => cutoverVerb(output, id, { maxChange: 5, apply: true }), true);
-  expect(json).toMatchObject({ exitCode: 1, value: { refused: 'gate', details: expect.any(Array) as [] } });
+  expect(json).toMatchObject({ exitCode: 1, value: undefined });
+  expect(JSON.parse(errors.join(''))).toEqual({
+    error: expect.stringMatching(/^the cutover to generation \d+ is refused\n {2}\d+ runs/) as string,
+    code: 'gate',
+    details: [expect.stringContaining('change class'), expect.stringContaining('is forbidden')],
+  });
   expect(await liveId()).toBe(first);
 
   const blank = { maxChange: 5, force: true, reason: '  ' };
@@ -162,10 +169,13 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   );
   expect(await liveId()).toBe(id);
   // As one who read the preview before somebody else went back.
+  errors = [];
   const late = await run((output) => rollbackVerb(output, { apply: true, from: first }), true);
-  expect(late).toMatchObject({
-    exitCode: 1,
-    value: { refused: 'wrong_state', message: `generation ${first} is no longer live: ${id} is` },
+  expect(late).toMatchObject({ exitCode: 1, value: undefined });
+  expect(JSON.parse(errors.join(''))).toEqual({
+    error: `generation ${first} is no longer live: ${id} is`,
+    code: 'wrong_state',
+    details: [],
   });
   expect(await liveId()).toBe(id);
   await run((output) => rollbackVerb(output, { apply: true, reason: 'too quiet' }));
@@ -259,7 +269,9 @@ test('status lists generations or tells of one; abort asks for --apply; refusals
   expect(errors.join('')).toMatch(
     /^there is no generation 9\nthere is no policy version 99: there are [\d, ]+\nthere is no classifier version 99: .*\nthere is no standby generation to go back to\n$/,
   );
-  await expect(run((output) => startReplayVerb(output, { until: 'noon' }))).rejects.toThrow('--until noon');
+  errors = [];
+  expect((await run((output) => startReplayVerb(output, { until: 'noon' }))).exitCode).toBe(2);
+  expect(errors.join('')).toContain('--until noon');
 });
 
 test('log tells who did what to which generation and why, the latest first, and no more than asked for', async () => {
