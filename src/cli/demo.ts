@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { grantsFromFlags, mintToken } from '../auth/mint-token';
 import { loadConfig } from '../config';
 import type { Config } from '../config';
+import { counted } from '../counted';
 import { createApiClient } from '../demo/api-client';
 import { cutAt, demoWorkload, reconciledRuns, reportLate, retryFailures, send } from '../demo/scenario';
 import type { DemoApis } from '../demo/scenario';
@@ -48,8 +49,9 @@ export async function demo(output: Output, { once, seed, runs }: DemoFlags): Pro
     const late = await reportLate(apis, reconciled, systemClock);
     const retried = await retryFailures(apis, systemClock);
     output.line(
-      `${sent.sent} commands through the handlers (${sent.refused} refused as a worker's would be), ` +
-        `${reconciled.length} silent runs failed by the reconciler, ${late} of them reported late, ${retried} runs retried`,
+      `${counted(sent.sent, 'command')} through the handlers (${sent.refused} refused as a worker's would be), ` +
+        `${counted(reconciled.length, 'silent run')} failed by the reconciler, ${late} of them reported late, ` +
+        `${counted(retried, 'run')} retried`,
     );
     await printSummary(output, apis, { url: server.url, tokens, goesOn: !once }, await lastPosition(apis));
     if (once) return;

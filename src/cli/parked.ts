@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import { listParked } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
 import { actorName } from './actor';
@@ -71,7 +72,7 @@ function report(output: Output, runId: string, result: RetryResult): void {
       case 'not_parked':
         return [`run ${runId} is not parked`];
       case 'cleared':
-        return [`run ${runId}: ${result.events} events applied, nothing waits any more`];
+        return [`run ${runId}: ${counted(result.events, 'event')} applied, nothing waits any more`];
       case 'parked_again':
         return [`run ${runId} stays parked at revision ${result.revision}: ${result.cause}`];
     }
