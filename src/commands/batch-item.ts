@@ -30,9 +30,10 @@ const onRun = {
 /** The head of a command that stands in a list or on a line; the fields of its route's body stand beside it. */
 export const itemSchema = z.looseObject({
   command: z.enum(['queue', 'start', 'progress', 'complete', 'cancel', 'resolve', 'reopen']),
-  runId: id.nullish(),
-  /** The sender's own name for this command: sent again, it is not executed again. */
-  commandId: id.nullish(),
+  runId: id.nullish().describe('Needed by every command but `queue`.'),
+  commandId: id
+    .nullish()
+    .describe("The sender's own name for this command: sent again, it is not executed again."),
 });
 
 /** One item of a batch, or one line of an import, as a command on its way. Throws Problem for what it cannot be. */
