@@ -124,15 +124,16 @@ export async function discardParked(
   context: ParkedContext,
 ): Promise<RetryResult> {
   return inGeneration(generation, context, async (connection) => {
-    const { rows } = await connection.query<{ revision: number }>(
-      `select min(revision) as revision from ${generation.schema}.parked_events where stream_id = $1 having count(*) > 0`,
+    const { rows } = await connection.query<{ revision: number; event_type: string }>(
+      `select revision, event_type from ${generation.schema}.parked_events where stream_id = $1 order by revision limit 1`,
       [streamOf(runId)],
     );
-    if (!rows[0]) return { kind: 'not_parked' };
+    const [failed] = rows;
+    if (!failed) return { kind: 'not_parked' };
     await connection.query(
-      `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, $2, $3, $4)
-       on conflict do nothing`,
-      [streamOf(runId), rows[0].revision, decision.actor, decision.reason],
+      `insert into opstruth.discarded_events (stream_id, revision, event_type, actor, reason)
+       values ($1, $2, $3, $4, $5) on conflict do nothing`,
+      [streamOf(runId), failed.revision, failed.event_type, decision.actor, decision.reason],
     );
     return retryInside(connection, generation, runId, context);
   });
