@@ -15,7 +15,7 @@ import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
 import { createOutput, errorText, outliveReaders } from './cli/output';
 import type { Output } from './cli/output';
-import { discardParkedEvent, retryParkedRun, showParked } from './cli/parked';
+import { discardParkedEvent, retryParkedStream, showParked } from './cli/parked';
 import type { DiscardFlags } from './cli/parked';
 import { diffPolicies, propose, showPolicies, showPolicy } from './cli/policy';
 import { addReplayCommands } from './cli/replay-commands';
@@ -26,6 +26,7 @@ import { status } from './cli/status';
 import { token } from './cli/token';
 import { packageFolder } from './db/package-folder';
 import { canonicalInstant } from './events/instant';
+import { streamOf } from './events/operation-run-events';
 
 const { version } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as {
   version: string;
@@ -167,23 +168,30 @@ parked
 parked
   .command('retry')
   .description('apply the waiting events of a run again')
-  .argument('<runId>')
+  .argument('[runId]')
+  .option('--stream <id>', "in place of a run: a stream that is no run's, as `parked list` names it")
   .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
   .action(
-    verb((output, runId: string, flags: { generation?: number }) =>
-      retryParkedRun(output, runId, flags.generation),
+    verb((output, runId: string | undefined, { stream, generation }: ParkedFlags, command: Command) =>
+      retryParkedStream(output, parkedStream(command, runId, stream), generation),
     ),
   );
 parked
   .command('discard')
   .description('leave the failed event of a run out for good, and apply those behind it')
-  .argument('<runId>')
+  .argument('[runId]')
+  .option('--stream <id>', "in place of a run: a stream that is no run's, as `parked list` names it")
   .requiredOption('--reason <text>', 'why, kept with the decision')
   .option('--apply', 'do it (without: only say what would be done)')
   .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
   .action(
-    verb((output, runId: string, { apply = false, ...flags }: Partial<DiscardFlags> & { reason: string }) =>
-      discardParkedEvent(output, runId, { ...flags, apply }),
+    verb(
+      (
+        output,
+        runId: string | undefined,
+        { stream, apply = false, ...flags }: ParkedFlags & Partial<DiscardFlags> & { reason: string },
+        command: Command,
+      ) => discardParkedEvent(output, parkedStream(command, runId, stream), { ...flags, apply }),
     ),
   );
 
@@ -195,6 +203,17 @@ void program.parseAsync();
 
 function collect(value: string, before: string[]): string[] {
   return [...before, value];
+}
+
+interface ParkedFlags {
+  readonly stream?: string;
+  readonly generation?: number;
+}
+
+function parkedStream(command: Command, runId: string | undefined, stream: string | undefined): string {
+  if ((runId === undefined) === (stream === undefined))
+    command.error("error: give the id of a run, or --stream with a stream that is no run's");
+  return stream ?? streamOf(runId!);
 }
 
 function instant(text: string): string {

@@ -1,6 +1,7 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { kyselyOn } from '../../src/db/database';
 import { SnapshotReader } from '../../src/db/snapshot-reader';
+import { streamOf } from '../../src/events/operation-run-events';
 import { discardParked } from '../../src/projector/parked-streams';
 import type { Surface } from '../../src/projector/surface';
 import { testClock } from '../support/database';
@@ -64,7 +65,7 @@ test('an event that folds and was left out by an operator left no mark on the pa
   await fixture.catchUp(fixture.generation, { surfaces: broken(fixture.options.surfaces) });
   expect((await pageOf('bad', everything)).body.data.discardedEvents).toEqual([]);
   const decision = { actor: 'olga', reason: 'shown by a broken deployment' };
-  const result = await discardParked(fixture.generation, 'bad', decision, fixture.options);
+  const result = await discardParked(fixture.generation, streamOf('bad'), decision, fixture.options);
   expect(result.kind).toBe('cleared');
 
   const page = await pageOf('bad', everything);

@@ -12,11 +12,13 @@ import {
   rollbackVerb,
   startReplayVerb,
 } from '../../src/cli/replay';
+import { discardParkedEvent, retryParkedStream, showParked } from '../../src/cli/parked';
 import { addReplayCommands } from '../../src/cli/replay-commands';
 import { fail } from '../../src/cli/serve';
 import { START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { generationById, liveGeneration } from '../../src/projector/generations';
+import { runCli } from '../support/run-cli';
 import { AS_OF, createReplaysFixture } from './replays-app';
 import type { ReplaysFixture } from './replays-app';
 
@@ -289,6 +291,35 @@ test('log tells who did what to which generation and why, the latest first, and 
     expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.start +2 +tighter$/),
   ]);
   expect((await run((output) => replayLogVerb(output, 1))).value).toHaveLength(1);
+});
+
+test("a parked stream that is no run's could not be named on the command line", async () => {
+  const streamId = 'orders-1';
+  await fixture.writeForeign(streamId, 1);
+  const list = await run((output) => showParked(output));
+  expect(list.lines[1]).toMatch(/^--stream orders-1 +0 +OrderPlaced +1 /);
+  const again = await run((output) => retryParkedStream(output, streamId));
+  expect(again).toMatchObject({ exitCode: 1, value: { streamId, runId: null, kind: 'parked_again' } });
+  expect(again.text).toMatch(/^stream orders-1 stays parked at revision 0: .*not of an operation run/);
+  const flags = { reason: 'none of ours', apply: true };
+  const would = await run((output) => discardParkedEvent(output, streamId, { ...flags, apply: false }));
+  expect(would.text).toBe(
+    'would leave out revision 0 (OrderPlaced) of stream orders-1 for good; add --apply',
+  );
+  const done = await run((output) => discardParkedEvent(output, streamId, flags));
+  expect(done).toMatchObject({ exitCode: 0, value: { streamId, runId: null, kind: 'cleared', events: 1 } });
+  expect((await run((output) => showParked(output))).value).toEqual([]);
+  expect(await fixture.audited()).toEqual([
+    { actor: 'olga', action: 'parked.retry', reason: null },
+    { actor: 'olga', action: 'parked.discard', reason: 'none of ours' },
+  ]);
+
+  // One or the other.
+  for (const named of [[], ['a-run', '--stream', streamId]]) {
+    const ended = await runCli(['parked', 'retry', ...named, '--json'], {});
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(JSON.parse(ended.stderr)).toEqual({ error: expect.stringMatching(/^give .*--stream/) as string });
+  }
 });
 
 test('the command line hands flags over as the verbs take them, and refuses others', async () => {
