@@ -12,7 +12,7 @@ import { withRuntime } from './with-runtime';
 
 export interface AuditFlags {
   readonly sample: number;
-  readonly surfaces: boolean;
+  readonly surfaces?: boolean;
   readonly asOf?: string;
 }
 

@@ -18,7 +18,7 @@ import type { Output } from './output';
 import { stopSignal } from './serve';
 
 export interface DemoFlags {
-  readonly once: boolean;
+  readonly once?: boolean;
   readonly seed: number;
   readonly runs: number;
 }
@@ -27,10 +27,14 @@ const TOKEN_TTL_SECONDS = 7 * 86_400;
 const REPORT_EVERY_MS = 15_000;
 
 /** The whole product in one process, with a simulated platform behind it. With `once` it ends after the summary. */
-export async function demo(output: Output, { once, seed, runs }: DemoFlags): Promise<void> {
+export async function demo(output: Output, { once = false, seed, runs }: DemoFlags): Promise<void> {
   const config = await demoConfig();
   const log = createLogger({ level: process.env.LOG_LEVEL ?? 'warn' }, process.stderr);
-  output.line(`starting PostgreSQL and all roles; data under ${config.home} ...`);
+  output.line(
+    config.databaseUrl === undefined
+      ? `starting PostgreSQL and all roles; data under ${config.home} ...`
+      : 'starting all roles on the database of DATABASE_URL ...',
+  );
   const runtime = await openRuntime(config, log);
   let server: Server | null = null;
   try {

@@ -59,7 +59,7 @@ const LOOK_AGAIN_MS = 50;
 function sourceOf(dir: string | undefined, { ndjson, until }: ImportFlags) {
   if ((dir === undefined) === (ndjson === undefined))
     throw new ConfigError([
-      'import: give a folder with a mapping.json, or --ndjson FILE (- for standard input)',
+      'import: give a folder with a mapping.json, or else --ndjson FILE (- for standard input)',
     ]);
   if (ndjson !== undefined) {
     if (until !== undefined)

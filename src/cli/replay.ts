@@ -185,7 +185,7 @@ function untilFlag(text: string | undefined) {
   const until = parseUntil(text);
   if (until) return until;
   throw new ConfigError([
-    `--until ${text}: must be an instant such as 2026-01-31T12:00:00Z, or a position such as 123.4`,
+    `--until ${text}: must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z, or a position such as 123.4`,
   ]);
 }
 
@@ -194,6 +194,8 @@ function asOfFlag(text: string | undefined) {
   try {
     return canonicalInstant(text);
   } catch {
-    throw new ConfigError([`--as-of ${text}: must be an instant such as 2026-01-31T12:00:00Z`]);
+    throw new ConfigError([
+      `--as-of ${text}: must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z`,
+    ]);
   }
 }

@@ -38,6 +38,8 @@ const SPOKEN = new Set([
   'DatabaseUnreachableError',
   'SchemaNotCurrentError',
   'GenerationMismatchError',
+  'ParkedLimitError',
+  'CheckpointBeyondTailError',
   'EmbeddedPostgresError',
   'MigrationError',
   'EventCopyError',

@@ -15,7 +15,7 @@ export interface SimulateFlags {
   readonly runs: number;
   readonly seed: number;
   readonly hours: number;
-  readonly ndjson: boolean;
+  readonly ndjson?: boolean;
 }
 
 const BATCH = 1_000;

@@ -18,7 +18,7 @@ test.each([
   ['a missing verb', 'policy', 'Usage: opstruth policy'],
   ['an unknown option', 'status --tail', "unknown option '--tail'"],
   ['a missing argument', 'replay retire', "missing required argument 'id'"],
-  ['a wrong value', 'audit --sample few', "'few' is invalid. must be a whole number from 1 on"],
+  ['a wrong value', 'audit --sample few', "'few' is invalid. must be a whole number from 1 to 2147483647"],
 ])('--json left %s as plain text', async (_what, line, words) => {
   const { code, stdout, stderr } = await runCli([...line.split(' '), '--json'], {});
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
