@@ -3,6 +3,7 @@ import type { Capability } from '../auth/principal';
 import type { RunCommand } from '../domain/decider';
 import type { Instant } from '../events/instant';
 import { fieldErrors } from '../http/as-problem';
+import { inputWords } from '../http/input-words';
 import { Problem } from '../http/problem';
 import { id } from './body-fields';
 import { cancelBody, cancelCommand } from './cancel-run.command';
@@ -67,7 +68,7 @@ function taking<T extends z.ZodType>(schema: T, command: (body: z.output<T>, now
 }
 
 function parsed<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: inputWords });
   if (result.success) return result.data;
   throw Problem.invalidRequest(fieldErrors(result.error));
 }

@@ -46,7 +46,7 @@ function idOf(maxLength: number) {
       .min(1)
       .max(maxLength)
       // eslint-disable-next-line no-control-regex
-      .regex(/^[^\u0000-\u001f\u007f]+$/, 'must not contain control characters')
+      .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
   );
 }
 
