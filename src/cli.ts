@@ -13,9 +13,9 @@ import { addEventsCommands } from './cli/events-commands';
 import { importVerb } from './cli/import';
 import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
-import { createOutput, outliveReaders } from './cli/output';
+import { createOutput, errorText, outliveReaders } from './cli/output';
 import type { Output } from './cli/output';
-import { discardParkedEvent, retryParkedRun, showParked } from './cli/parked';
+import { discardParkedEvent, retryParkedStream, showParked } from './cli/parked';
 import type { DiscardFlags } from './cli/parked';
 import { diffPolicies, propose, showPolicies, showPolicy } from './cli/policy';
 import { addReplayCommands } from './cli/replay-commands';
@@ -26,20 +26,34 @@ import { status } from './cli/status';
 import { token } from './cli/token';
 import { packageFolder } from './db/package-folder';
 import { canonicalInstant } from './events/instant';
+import { streamOf } from './events/operation-run-events';
 
 const { version } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as {
   version: string;
 };
 
+/** The largest id that PostgreSQL keeps; of anything else it is more than enough. */
+const LARGEST = 2_147_483_647;
+
 const program = new Command('opstruth')
   .description('One truth for every operations surface.')
   .version(version)
-  .option('--json', 'print results as JSON');
+  .option('--json', 'print results and errors as JSON')
+  .configureHelp({ showGlobalOptions: true })
+  .configureOutput({
+    // Wrong usage, and the help where a verb is missing.
+    writeErr: (text) =>
+      process.stderr.write(wantsJson() ? errorText(true, text.replace(/^error: /, '').trimEnd()) : text),
+  });
+
+function wantsJson(): boolean {
+  return program.opts<{ json?: boolean }>().json ?? false;
+}
 
 /** A verb's action with the output that the global flags ask for; what it throws is told on standard error. */
 function verb<Args extends unknown[]>(work: (output: Output, ...args: Args) => Promise<void>) {
   return async (...args: Args) => {
-    const { json = false } = program.opts<{ json?: boolean }>();
+    const json = wantsJson();
     await work(createOutput(json), ...args).catch((error: unknown) => fail(error, json));
   };
 }
@@ -59,8 +73,10 @@ program
 
 program
   .command('demo')
-  .description('the whole product with a simulated platform behind it, on the embedded PostgreSQL')
-  .option('--once', 'end after the summary', false)
+  .description(
+    'the whole product with a simulated platform behind it, on the embedded PostgreSQL (or that of DATABASE_URL)',
+  )
+  .option('--once', 'end after the summary')
   .option('--seed <n>', 'the same seed simulates the same platform', positive, 1)
   .option('--runs <n>', 'runs of the last three hours', positive, 1_500)
   .action(verb((output, flags: DemoFlags) => demo(output, flags)));
@@ -68,9 +84,9 @@ program
 program
   .command('import')
   .description('import a real history: a folder with a mapping.json, or commands as NDJSON')
-  .argument('[dir]')
-  .option('--ndjson <file>', 'one command a line; - for standard input')
-  .option('--until <instant>', 'leave later rows out')
+  .argument('[dir]', 'a folder with raw files and a mapping.json')
+  .option('--ndjson <file>', 'in place of a folder: one command a line; - for standard input')
+  .option('--until <instant>', 'of a folder, leave later rows out')
   .option('--rejects <file>', 'where rows that cannot be read go (default: <dataset>.rejects.ndjson)')
   .action(verb((output, dir: string | undefined, flags: ImportFlags) => importVerb(output, dir, flags)));
 
@@ -79,27 +95,35 @@ program
   .description('put a simulated workload into the log')
   .option('--runs <n>', 'operation runs', positive, 1_000)
   .option('--seed <n>', 'the same seed simulates the same workload', positive, 1)
-  .option('--hours <n>', 'how far back it begins', positive, 24)
-  .option('--ndjson', 'print the commands instead, for `import --ndjson`', false)
+  .option('--hours <n>', 'hours back at which it begins', positive, 24)
+  .option('--ndjson', 'print the commands instead, for `import --ndjson`')
   .action(verb((output, flags: SimulateFlags) => simulate(output, flags)));
 
 program
   .command('token')
   .description('mint a bearer token for development')
-  .addOption(new Option('--plane <plane>').choices(['admin', 'system']).makeOptionMandatory())
-  .option(
-    '--workspace <W[:T,T]>',
-    'grant of the admin plane, repeatable (default: every workspace)',
-    collect,
-    [],
+  .addOption(
+    new Option('--plane <plane>', 'whose routes it opens (required)')
+      .choices(['admin', 'system'])
+      .makeOptionMandatory(),
   )
-  .option(
-    '--capability <name>',
-    `repeatable (default: all of the plane's): ${[...CAPABILITIES.admin, ...CAPABILITIES.system].join(', ')}`,
-    collect,
-    [],
+  .addOption(
+    new Option(
+      '--workspace <W[:T,T]>',
+      'what it opens of the admin plane, repeatable: a workspace, or tenants of one',
+    )
+      .argParser(collect)
+      .default([], 'every workspace'),
   )
-  .option('--subject <name>', 'whose token it is', 'developer')
+  .addOption(
+    new Option(
+      '--capability <name>',
+      `repeatable; admin: ${CAPABILITIES.admin.join(', ')}; system: ${CAPABILITIES.system.join(', ')}`,
+    )
+      .argParser(collect)
+      .default([], "all of the plane's"),
+  )
+  .option('--subject <name>', 'whose token it is', named, 'developer')
   .option('--ttl <seconds>', 'seconds until it expires', positive, 86_400)
   .action(
     verb(
@@ -116,7 +140,7 @@ const policy = program
 policy
   .command('show')
   .description('the policy in force, or one version')
-  .argument('[version]', 'a version', positive)
+  .argument('[version]', 'a version (default: the one in force)', positive)
   .action(verb((output, version?: number) => showPolicy(output, version)));
 policy
   .command('list')
@@ -131,8 +155,8 @@ policy
 policy
   .command('propose')
   .description('keep a policy file as a new version')
-  .argument('<file>')
-  .option('--reason <text>', 'why, for the list')
+  .argument('<file>', 'JSON, as `policy show` prints it')
+  .option('--reason <text>', 'why, kept with the version')
   .action(
     verb((output, file: string, { reason }: { reason?: string }) => propose(output, file, reason ?? null)),
   );
@@ -141,40 +165,49 @@ program
   .command('audit')
   .description('check the live generation against the log; exit code 1 when anything differs')
   .option('--sample <n>', 'random runs to fold anew from their first event on', positive, 500)
-  .option('--surfaces', 'instead, check every table and bucket against the run facts', false)
+  .option('--surfaces', 'instead, check every table and bucket against the run facts')
   .option(
     '--as-of <instant>',
-    'with --surfaces: the instant at which buckets and lists are compared',
+    'with --surfaces: the instant at which buckets and lists are compared (default: now)',
     instant,
   )
   .action(verb((output, flags: AuditFlags) => audit(output, flags)));
 
-const parked = program.command('parked').description('runs whose projection waits behind a bad event');
+const parked = program
+  .command('parked')
+  .description('runs whose events wait behind one that could not be applied');
 parked
   .command('list')
-  .description('all of them, with the cause')
-  .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
+  .description('all of them, each with the event that failed and why')
+  .option('--generation <id>', 'another than the live one, such as one waiting for its cutover', positive)
   .action(verb((output, flags: { generation?: number }) => showParked(output, flags.generation)));
 parked
   .command('retry')
   .description('apply the waiting events of a run again')
-  .argument('<runId>')
-  .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
+  .argument('[runId]', 'the run')
+  .option('--stream <id>', "in place of a run: a stream that is no run's, as `parked list` names it")
+  .option('--generation <id>', 'another than the live one, such as one waiting for its cutover', positive)
   .action(
-    verb((output, runId: string, flags: { generation?: number }) =>
-      retryParkedRun(output, runId, flags.generation),
+    verb((output, runId: string | undefined, { stream, generation }: ParkedFlags, command: Command) =>
+      retryParkedStream(output, parkedStream(command, runId, stream), generation),
     ),
   );
 parked
   .command('discard')
   .description('leave the failed event of a run out for good, and apply those behind it')
-  .argument('<runId>')
-  .requiredOption('--reason <text>', 'why, kept with the decision')
+  .argument('[runId]', 'the run')
+  .option('--stream <id>', "in place of a run: a stream that is no run's, as `parked list` names it")
+  .requiredOption('--reason <text>', 'why, kept with the decision (required)')
   .option('--apply', 'do it (without: only say what would be done)')
-  .option('--generation <id>', 'one that is not live, such as one waiting for its cutover', positive)
+  .option('--generation <id>', 'another than the live one, such as one waiting for its cutover', positive)
   .action(
-    verb((output, runId: string, { apply = false, ...flags }: Partial<DiscardFlags> & { reason: string }) =>
-      discardParkedEvent(output, runId, { ...flags, apply }),
+    verb(
+      (
+        output,
+        runId: string | undefined,
+        { stream, apply = false, ...flags }: ParkedFlags & Partial<DiscardFlags> & { reason: string },
+        command: Command,
+      ) => discardParkedEvent(output, parkedStream(command, runId, stream), { ...flags, apply }),
     ),
   );
 
@@ -188,17 +221,33 @@ function collect(value: string, before: string[]): string[] {
   return [...before, value];
 }
 
+interface ParkedFlags {
+  readonly stream?: string;
+  readonly generation?: number;
+}
+
+function parkedStream(command: Command, runId: string | undefined, stream: string | undefined): string {
+  if ((runId === undefined) === (stream === undefined))
+    command.error("error: give the id of a run, or --stream with a stream that is no run's");
+  return stream ?? streamOf(runId!);
+}
+
+function named(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('must not be empty');
+  return text;
+}
+
 function instant(text: string): string {
   try {
     return canonicalInstant(text);
   } catch {
-    throw new InvalidArgumentError('must be an ISO 8601 instant with a zone, as 2026-01-31T12:00:00Z');
+    throw new InvalidArgumentError('must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z');
   }
 }
 
 function positive(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('must be a whole number from 1 on');
+  if (!Number.isInteger(value) || value < 1 || value > LARGEST)
+    throw new InvalidArgumentError(`must be a whole number from 1 to ${LARGEST}`);
   return value;
 }

@@ -5,6 +5,7 @@ import type { Principal } from '../../src/auth/principal';
 import { decisionOf } from '../../src/classifier/decision-zone';
 import { runRowSchema, storedRunOf } from '../../src/classifier/run-row';
 import type { RunFacts } from '../../src/domain/run-facts';
+import { canonicalInstant } from '../../src/events/instant';
 import { PLANES, failureSchema, idSchema, RUN_EVENT_TYPES } from '../../src/events/operation-run-events';
 import { envelopeOf } from '../../src/http/envelope';
 import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
@@ -46,6 +47,14 @@ const timelineEntrySchema = z.object({
   lastAt: z.string(),
 });
 
+const discardedEventSchema = z.object({
+  event: z.string().nullable().describe('Its type; null where it was not kept with the decision.'),
+  revision: z.int().describe("Its place in the run's stream, from 0 on."),
+  at: z.string().describe('When that was decided.'),
+  actor: z.string().describe('Who decided it.'),
+  reason: z.string(),
+});
+
 const detailSchema = runRowSchema
   .extend({
     failures: z.array(failureSchema),
@@ -61,6 +70,11 @@ const detailSchema = runRowSchema
     timeline: z.array(timelineEntrySchema),
     /** Entries left out of the middle of an overlong timeline. */
     timelineOmitted: z.int(),
+    discardedEvents: z
+      .array(discardedEventSchema)
+      .describe(
+        'Events of this run that an operator has left out for good: the rest of this page does not know them.',
+      ),
     predecessors: z.array(neighbourSchema),
     successors: z.array(neighbourSchema),
   })
@@ -94,7 +108,7 @@ export class RunDetailController {
 
   private async one(runId: string, query: ReadParameters, principal: Principal) {
     const view = this.views.open({ surface: runDetail.name, query, principal });
-    const { meta, run: found, predecessors, successors } = await oneRun(view, runId);
+    const { meta, run: found, predecessors, successors, discardedEvents } = await oneRun(view, runId);
     if (!found) throw new Problem('run_not_found');
     const run = classifiedOf(found, meta.policyVersion);
     const { facts } = run;
@@ -109,6 +123,7 @@ export class RunDetailController {
         decisionZone: { ...decisionOf(run, view.asOf), actions: actionsOn(run, principal, question) },
         timeline: facts.timeline,
         timelineOmitted: facts.timelineOmitted,
+        discardedEvents: discardedEvents.map(({ at, ...rest }) => ({ ...rest, at: canonicalInstant(at) })),
         predecessors: predecessors.map((linked) => neighbourOf(linked, view)),
         successors: successors.map((linked) => neighbourOf(linked, view)),
       },

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely';
 import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
+import { streamOf } from '../../src/events/operation-run-events';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
@@ -9,6 +10,15 @@ import type { KeptRun } from './detail';
 
 interface Tables {
   run_facts: RunFactsTable;
+  /** No table of a generation: what operators decided is in force in all of them. */
+  'opstruth.discarded_events': {
+    stream_id: string;
+    revision: number;
+    event_type: string | null;
+    actor: string;
+    reason: string;
+    discarded_at: string;
+  };
 }
 
 /** A run may have been retried over and over; the page names the newest. */
@@ -42,7 +52,23 @@ export async function oneRun(view: RunView, runId: string) {
         .orderBy('run_id', 'desc')
         .limit(MAX_SUCCESSORS)
         .$castTo<ListedRun>(),
+      discardedEvents: db
+        .selectFrom('opstruth.discarded_events as discarded')
+        .select([
+          'discarded.revision',
+          'discarded.event_type as event',
+          'discarded.actor',
+          'discarded.reason',
+          sql<string>`to_char(discarded.discarded_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')`.as(
+            'at',
+          ),
+        ])
+        .where('discarded.stream_id', '=', streamOf(runId))
+        // Those that the row has come past. Nothing is below the version of a run that is out of scope.
+        .where('discarded.revision', '<', own.select(sql<number>`(own.run->>'version')::int`.as('version')))
+        .orderBy('discarded.revision'),
     };
   }, LOOKUP);
-  return { meta, run: rows.run[0], predecessors: rows.predecessors, successors: rows.successors };
+  const { run, ...others } = rows;
+  return { meta, run: run[0], ...others };
 }

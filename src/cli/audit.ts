@@ -1,4 +1,5 @@
 import { surfaces } from '../../projections';
+import { counted } from '../counted';
 import { liveGeneration } from '../projector/generations';
 import type { AuditReport } from '../replay/audit';
 import type { AuditDifference } from '../replay/audit-differences';
@@ -11,7 +12,7 @@ import { withRuntime } from './with-runtime';
 
 export interface AuditFlags {
   readonly sample: number;
-  readonly surfaces: boolean;
+  readonly surfaces?: boolean;
   readonly asOf?: string;
 }
 
@@ -24,14 +25,18 @@ export async function audit(output: Output, flags: AuditFlags): Promise<void> {
       const asOf = flags.asOf ?? runtime.clock.now();
       const generation = await live(runtime);
       const report = await auditSurfaces({ ...runtime, surfaces }, { generation, asOf });
-      const what = `${report.runs} runs in ${report.tables} tables of generation ${report.generation}, as of ${asOf}`;
+      const what = `${counted(report.runs, 'run')} in ${counted(report.tables, 'table')} of generation ${report.generation}, as of ${asOf}`;
       tell(output, report, what);
     } else {
       const report = await auditInLooks(
         { ...runtime, surfaces },
         { generation: await live(runtime), sample: flags.sample, random: Math.random },
       );
-      tell(output, report, `${report.runs} runs of generation ${report.generation} folded anew from the log`);
+      tell(
+        output,
+        report,
+        `${counted(report.runs, 'run')} of generation ${report.generation} folded anew from the log`,
+      );
     }
   });
 }
@@ -44,7 +49,7 @@ async function live({ pool, generation }: Runtime) {
 function tell(output: Output, report: AuditReport, what: string): void {
   if (report.differences > 0) process.exitCode = 1;
   output.result(report, ({ position, differences, found }) => [
-    `${what}, at position ${position}: ${differences === 0 ? 'no difference' : `${differences} differences`}`,
+    `${what}, at position ${position}: ${differences === 0 ? 'no difference' : counted(differences, 'difference')}`,
     ...(differences === 0
       ? []
       : [

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { grantsFromFlags, mintToken } from '../auth/mint-token';
 import { loadConfig } from '../config';
 import type { Config } from '../config';
+import { counted } from '../counted';
 import { createApiClient } from '../demo/api-client';
 import { cutAt, demoWorkload, reconciledRuns, reportLate, retryFailures, send } from '../demo/scenario';
 import type { DemoApis } from '../demo/scenario';
@@ -17,7 +18,7 @@ import type { Output } from './output';
 import { stopSignal } from './serve';
 
 export interface DemoFlags {
-  readonly once: boolean;
+  readonly once?: boolean;
   readonly seed: number;
   readonly runs: number;
 }
@@ -26,10 +27,14 @@ const TOKEN_TTL_SECONDS = 7 * 86_400;
 const REPORT_EVERY_MS = 15_000;
 
 /** The whole product in one process, with a simulated platform behind it. With `once` it ends after the summary. */
-export async function demo(output: Output, { once, seed, runs }: DemoFlags): Promise<void> {
+export async function demo(output: Output, { once = false, seed, runs }: DemoFlags): Promise<void> {
   const config = await demoConfig();
   const log = createLogger({ level: process.env.LOG_LEVEL ?? 'warn' }, process.stderr);
-  output.line(`starting PostgreSQL and all roles; data under ${config.home} ...`);
+  output.line(
+    config.databaseUrl === undefined
+      ? `starting PostgreSQL and all roles; data under ${config.home} ...`
+      : 'starting all roles on the database of DATABASE_URL ...',
+  );
   const runtime = await openRuntime(config, log);
   let server: Server | null = null;
   try {
@@ -48,8 +53,9 @@ export async function demo(output: Output, { once, seed, runs }: DemoFlags): Pro
     const late = await reportLate(apis, reconciled, systemClock);
     const retried = await retryFailures(apis, systemClock);
     output.line(
-      `${sent.sent} commands through the handlers (${sent.refused} refused as a worker's would be), ` +
-        `${reconciled.length} silent runs failed by the reconciler, ${late} of them reported late, ${retried} runs retried`,
+      `${counted(sent.sent, 'command')} through the handlers (${sent.refused} refused as a worker's would be), ` +
+        `${counted(reconciled.length, 'silent run')} failed by the reconciler, ${late} of them reported late, ` +
+        `${counted(retried, 'run')} retried`,
     );
     await printSummary(output, apis, { url: server.url, tokens, goesOn: !once }, await lastPosition(apis));
     if (once) return;

@@ -12,17 +12,20 @@ const IN_FLIGHT = 32;
 
 /** `opstruth events ...`. The variables keep credentials out of the list of processes. */
 export function addEventsCommands(program: Command, verb: Verb, positive: (text: string) => number): void {
-  const events = program.command('events').description('the log itself');
+  const events = program.command('events').description('the log itself: bring it into another store');
   events
     .command('copy')
     .description('copy the log into another store, or bring a copy up to date, and verify it')
     .addOption(
-      new Option('--from <url>', 'postgres://, esdb:// or the word embedded')
+      new Option('--from <url>', 'the log: a postgres:// or esdb:// URL, or the word embedded (required)')
         .env('OPSTRUTH_COPY_FROM')
         .makeOptionMandatory(),
     )
     .addOption(
-      new Option('--to <url>', 'the same; empty, or an earlier copy of the same log')
+      new Option(
+        '--to <url>',
+        'where it goes: named like that; empty, or an earlier copy of the same log (required)',
+      )
         .env('OPSTRUTH_COPY_TO')
         .makeOptionMandatory(),
     )

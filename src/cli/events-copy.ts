@@ -1,4 +1,5 @@
 import { ConfigError, loadConfig } from '../config';
+import { counted } from '../counted';
 import { EventCopyError } from '../event-copy/copy-error';
 import { copyEvents } from '../event-copy/copy-events';
 import type { CopyProgress, Verified } from '../event-copy/copy-events';
@@ -112,11 +113,12 @@ function createBars(output: Output) {
 
 function linesOf({ from, to, copied, verified, recordedAt, seconds }: CopyReport): string[] {
   const between = `from ${from.log} (log ${from.identity}) to ${to.log} (log ${to.identity})`;
-  if (!verified)
+  if (copied === null || !verified)
     return [`interrupted on the way ${between}`, 'the same command again goes on from what is in the target'];
   return [
-    `${copied} events copied ${between} in ${seconds.toFixed(1)} s`,
-    `verified: ${verified.events} events in ${verified.streams} streams, each with the same digest; all together ${verified.digest}`,
+    `${counted(copied, 'event')} copied ${between} in ${seconds.toFixed(1)} s`,
+    `verified: ${counted(verified.events, 'event')} in ${counted(verified.streams, 'stream')}, each with the same digest; ` +
+      `all together ${verified.digest}`,
     verified.sameOrder
       ? 'order: the same, across all streams'
       : 'order: the same in each stream; neighbours of different streams have changed places',

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { surfaces } from '../../projections';
 import { ConfigError } from '../config';
+import { counted } from '../counted';
 import { canonicalInstant } from '../events/instant';
 import { START } from '../events/position';
 import type { Instant } from '../events/instant';
@@ -58,7 +59,7 @@ const LOOK_AGAIN_MS = 50;
 function sourceOf(dir: string | undefined, { ndjson, until }: ImportFlags) {
   if ((dir === undefined) === (ndjson === undefined))
     throw new ConfigError([
-      'import: give a folder with a mapping.json, or --ndjson FILE (- for standard input)',
+      'import: give a folder with a mapping.json, or else --ndjson FILE (- for standard input)',
     ]);
   if (ndjson !== undefined) {
     if (until !== undefined)
@@ -100,7 +101,7 @@ function show(
   const [done, total] = byCommands
     ? [progress.commandsDone, progress.commandsTotal]
     : [progress.rowsDone, rowsExpected];
-  shown.bar?.update(done, { total, note: `${progress.eventsAppended} events` });
+  shown.bar?.update(done, { total, note: counted(progress.eventsAppended, 'event') });
 }
 
 /** Events brought into the read tables here, or null when another process holds that job. */
@@ -147,24 +148,35 @@ async function projectIfNobodyDoes(
 
 function linesOf(report: ImportReport, projected: number | null): string[] {
   const states = Object.entries(report.byStatusAndOutcome).filter(([, runs]) => runs > 0);
-  const notes: [string, number][] = [
-    ['commands whose event was stored already', report.eventsAlreadyStored],
-    ['commands that changed nothing', report.commandsUnchanged],
-    ['rows that mean nothing by the mapping', report.ignoredRows],
-    ['later than --until', report.afterUntil],
-    ['of runs never queued, skipped', report.skippedUnknownRun],
-    ['runs queued again while active', report.queuedAgain],
-    ['heartbeats after the end of their run', report.heartbeatsAfterEnd],
+  const notes: [count: number, one: string, many: string][] = [
+    [
+      report.eventsAlreadyStored,
+      'command whose event was stored already',
+      'commands whose event was stored already',
+    ],
+    [report.commandsUnchanged, 'command that changed nothing', 'commands that changed nothing'],
+    [report.ignoredRows, 'row that means nothing by the mapping', 'rows that mean nothing by the mapping'],
+    [report.afterUntil, 'row later than --until', 'rows later than --until'],
+    [report.skippedUnknownRun, 'row of a run never queued, skipped', 'rows of runs never queued, skipped'],
+    [report.queuedAgain, 'run queued again while active', 'runs queued again while active'],
+    [
+      report.heartbeatsAfterEnd,
+      'heartbeat after the end of its run',
+      'heartbeats after the end of their runs',
+    ],
   ];
   return [
-    `${report.dataset}: ${report.rows} rows of ${report.files} files (${report.eventRows} events, ${report.heartbeatRows} heartbeats)`,
-    `${report.eventsAppended} events appended in ${report.seconds.toFixed(1)} s (${Math.round(report.eventsPerSecond)}/s)`,
-    `${report.runs} runs: ${states.map(([state, runs]) => `${state} ${runs}`).join(', ')}`,
-    ...notes.filter(([, count]) => count > 0).map(([what, count]) => `${count} ${what}`),
-    ...(report.rejected > 0 ? [`${report.rejected} rejected, see ${report.rejectsFile}`] : []),
+    `${report.dataset}: ${counted(report.rows, 'row')} of ${counted(report.files, 'file')} ` +
+      `(${counted(report.eventRows, 'event')}, ${counted(report.heartbeatRows, 'heartbeat')})`,
+    `${counted(report.eventsAppended, 'event')} appended in ${report.seconds.toFixed(1)} s (${Math.round(report.eventsPerSecond)}/s)`,
+    `${counted(report.runs, 'run')}: ${states.map(([state, runs]) => `${state} ${runs}`).join(', ')}`,
+    ...notes.filter(([count]) => count > 0).map(([count, one, many]) => counted(count, one, many)),
+    ...(report.rejected > 0
+      ? [`${counted(report.rejected, 'row')} rejected, see ${report.rejectsFile}`]
+      : []),
     ...(report.interrupted ? ['interrupted: the same import again goes on from here'] : []),
     projected === null
       ? 'a running projector brings them to the surfaces'
-      : `${projected} events projected into all surfaces`,
+      : `${counted(projected, 'event')} projected into all surfaces`,
   ];
 }

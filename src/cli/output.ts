@@ -44,6 +44,11 @@ export function createOutput(json: boolean, stderr: ErrorStream = process.stderr
   };
 }
 
+/** How an error is told, always on standard error: its words, with --json as one line together with `facts` of it. */
+export function errorText(json: boolean, words: string, facts: object = {}): string {
+  return `${json ? JSON.stringify({ error: words, ...facts }) : words}\n`;
+}
+
 /**
  * Whoever reads our output may leave before its end, as `head` does. That is no failure: what was to be told is dropped,
  * the work ends and tidies up as ever. What would go on until it is stopped takes it as being asked to stop.

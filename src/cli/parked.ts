@@ -1,12 +1,11 @@
+import { counted } from '../counted';
+import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { listParked } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
-import { actorName } from './actor';
-import { discardAs, mendableIn, parkedIn, retryAs } from '../replay/parked-actions';
+import { discardAs, mendableIn, nameOf, parkedIn, retryAs } from '../replay/parked-actions';
 import { table } from './output';
 import type { Output } from './output';
-import { onReplays } from './replay-desk';
-
-const ACTOR = actorName();
+import { onReplays, operatorOf } from './replay-desk';
 
 export interface DiscardFlags {
   readonly reason: string;
@@ -16,14 +15,14 @@ export interface DiscardFlags {
 
 /** Streams whose projection waits behind an event that could not be applied. */
 export async function showParked(output: Output, id?: number): Promise<void> {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     output.result(await listParked(context.pool, await parkedIn(context, id)), (streams) =>
       streams.length === 0
         ? ['nothing is parked']
         : table(
             ['run', 'revision', 'event', 'events waiting', 'parked at', 'cause'],
             streams.map((one) => [
-              one.runId,
+              one.runId ?? `--stream ${one.streamId}`,
               String(one.revision),
               one.eventType,
               one.events,
@@ -35,45 +34,46 @@ export async function showParked(output: Output, id?: number): Promise<void> {
   });
 }
 
-export async function retryParkedRun(output: Output, runId: string, id?: number): Promise<void> {
-  await onReplays(output, async ({ context }) => {
+export async function retryParkedStream(output: Output, streamId: string, id?: number): Promise<void> {
+  await onReplays(async ({ context }) => {
     const { generation, parkedContext } = await mendableIn(context, id);
-    report(output, runId, await retryAs({ actor: ACTOR, reason: null }, generation, runId, parkedContext));
+    report(output, streamId, await retryAs(operatorOf(undefined), generation, streamId, parkedContext));
   });
 }
 
 /** Without `apply` only says which event would be left out. */
 export async function discardParkedEvent(
   output: Output,
-  runId: string,
+  streamId: string,
   { reason, apply, generation: id }: DiscardFlags,
 ): Promise<void> {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     const { generation, parkedContext } = await mendableIn(context, id);
     if (!apply) {
-      const stream = (await listParked(context.pool, generation)).find((one) => one.runId === runId);
+      const stream = (await listParked(context.pool, generation)).find((one) => one.streamId === streamId);
       output.result({ wouldDiscard: stream ?? null }, () => [
         stream
-          ? `would leave out revision ${stream.revision} (${stream.eventType}) of run ${runId} for good; add --apply`
-          : `run ${runId} is not parked`,
+          ? `would leave out revision ${stream.revision} (${stream.eventType}) of ${nameOf(streamId)} for good; add --apply`
+          : `${nameOf(streamId)} is not parked`,
       ]);
       return;
     }
-    report(output, runId, await discardAs({ actor: ACTOR, reason }, generation, runId, parkedContext));
+    report(output, streamId, await discardAs(operatorOf(reason), generation, streamId, parkedContext));
   });
 }
 
-function report(output: Output, runId: string, result: RetryResult): void {
+function report(output: Output, streamId: string, result: RetryResult): void {
   // A script must be able to tell that nothing was cleared.
   if (result.kind !== 'cleared') process.exitCode = 1;
-  output.result({ runId, ...result }, () => {
+  const runId = isRunStream(streamId) ? runIdOf(streamId) : null;
+  output.result({ streamId, runId, ...result }, () => {
     switch (result.kind) {
       case 'not_parked':
-        return [`run ${runId} is not parked`];
+        return [`${nameOf(streamId)} is not parked`];
       case 'cleared':
-        return [`run ${runId}: ${result.events} events applied, nothing waits any more`];
+        return [`${nameOf(streamId)}: ${counted(result.events, 'event')} applied, nothing waits any more`];
       case 'parked_again':
-        return [`run ${runId} stays parked at revision ${result.revision}: ${result.cause}`];
+        return [`${nameOf(streamId)} stays parked at revision ${result.revision}: ${result.cause}`];
     }
   });
 }

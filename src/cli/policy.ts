@@ -8,9 +8,12 @@ import { table } from './output';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
 
+/** To look at policies, which are no generation's: also while a version with other read tables serves. */
+const LOOKING = { migrate: true, anySurfaces: true };
+
 /** The policy in force, or a version of it, with every default filled in. */
 export async function showPolicy(output: Output, version: number | undefined): Promise<void> {
-  await withRuntime({ migrate: true }, async ({ pool, generation }) => {
+  await withRuntime(LOOKING, async ({ pool, generation }) => {
     const shown = await loadPolicy(pool, version ?? generation.policyVersion);
     output.result(shown, ({ policy }) => [
       `policy version ${shown.version}${shown.version === generation.policyVersion ? ', in force' : ''}`,
@@ -20,7 +23,7 @@ export async function showPolicy(output: Output, version: number | undefined): P
 }
 
 export async function showPolicies(output: Output): Promise<void> {
-  await withRuntime({ migrate: true }, async ({ pool, generation }) => {
+  await withRuntime(LOOKING, async ({ pool, generation }) => {
     const policies = (await listPolicies(pool)).map(({ policy: _policy, ...rest }) => ({
       ...rest,
       inForce: rest.version === generation.policyVersion,
@@ -69,7 +72,7 @@ async function policyFrom(file: string): Promise<Policy> {
 
 /** What differs between two versions, field by field, as it is in effect: what a type leaves to the defaults is theirs. */
 export async function diffPolicies(output: Output, from: number, to: number): Promise<void> {
-  await withRuntime({ migrate: true }, async ({ pool }) => {
+  await withRuntime(LOOKING, async ({ pool }) => {
     const [before, after] = [await loadPolicy(pool, from), await loadPolicy(pool, to)];
     const types = [...new Set([before, after].flatMap(({ policy }) => Object.keys(policy.types)))].sort();
     const changes = differences(flatten(before.policy, types), flatten(after.policy, types));

@@ -41,7 +41,7 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .option('--policy <n>', 'a policy version (default: the one in force)', positive)
     .option('--classifier <n>', 'a classifier version (default: the one in force)', positive)
     .option('--full', 'read the log even where the run facts would do')
-    .option('--until <end>', 'a historical generation, up to an instant or a position')
+    .option('--until <end>', 'a historical generation instead, up to an instant or a position')
     .option('--detach', 'leave the building to a serving process')
     .option('--reason <text>', 'why, kept with the generation')
     .action(verb((output, flags: StartFlags) => startReplayVerb(output, flags)));
@@ -53,11 +53,11 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
   replay
     .command('status')
     .description('all generations, or one: state, progress, rate, time left')
-    .argument('[id]', 'a generation', positive)
+    .argument('[id]', 'a generation (default: all)', positive)
     .action(verb((output, id?: number) => replayStatusVerb(output, id)));
   replay
     .command('log')
-    .description('who did what and why, the latest first')
+    .description('what operators did, to parked events and policies too: who, what and why, the latest first')
     .option('--limit <n>', 'entries at most', positive, LOG_ENTRIES)
     .action(verb((output, { limit }: { limit: number }) => replayLogVerb(output, limit)));
   replay
@@ -73,16 +73,16 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .option('--apply', 'do it (without: only say what would change)')
     .option(
       '--max-change <percent>',
-      'refuse when more runs change class',
+      'refuse when more of the runs than this change class',
       percent,
       DEFAULT_MAX_CHANGE_PERCENT,
     )
-    .option('--force', 'whatever speaks against it; needs a reason')
+    .option('--force', 'do it whatever speaks against it; needs --reason')
     .option('--reason <text>', 'why, kept with the decision')
     .action(verb((output, id: number, flags: CutoverFlags) => cutoverVerb(output, id, flags)));
   replay
     .command('rollback')
-    .description('make the generation live again that was so before')
+    .description('go back to the generation that was live before')
     .option('--apply', 'do it (without: only say what would be done)')
     .option('--from <id>', 'only if this generation is still the live one', positive)
     .option('--reason <text>', 'why, kept with the decision')

@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import type { listAuditEntries } from '../replay/audit-entries';
 import type { CutoverCheck } from '../replay/cutover';
 import type { ReplayPlan } from '../replay/replay-plan';
@@ -5,12 +6,15 @@ import type { ReplayStatus } from '../replay/replay-status';
 import type { Comparison } from '../replay/transition-matrix';
 import { table } from './output';
 
+/** What a replay's `unit` counts, as one of them is called. */
+const UNIT = { events: 'event', runs: 'run' } as const;
+
 export function planLines(plan: ReplayPlan): string[] {
   const { from, to, madeBy, eventsToRead, runsToRead, estimatedSeconds, assumedPerSecond } = plan;
   const work =
     madeBy === 'facts'
-      ? `from the run facts of generation ${from.generation}: ${count(runsToRead)} runs to read`
-      : `from the log: ${count(eventsToRead)} events to read`;
+      ? `from the run facts of generation ${from.generation}: ${counted(runsToRead, 'run')} to read`
+      : `from the log: ${counted(eventsToRead, 'event')} to read`;
   const assumed =
     assumedPerSecond === null
       ? ''
@@ -46,7 +50,7 @@ export function comparisonLines({ matrix, samples, ...totals }: Comparison): str
         of(samples, workspace).map(({ runId, to, because }) => [runId, to, because]),
       ),
     ]),
-    ...(same === 0 ? [] : ['', `${count(same)} ${same === 1 ? 'workspace' : 'workspaces'} without a change`]),
+    ...(same === 0 ? [] : ['', `${counted(same, 'workspace')} without a change`]),
   ];
 }
 
@@ -55,7 +59,9 @@ function totalLine({
   changed,
   changedPercent,
 }: Pick<Comparison, 'runs' | 'changed' | 'changedPercent'>) {
-  return `${count(changed)} of ${count(runs)} runs change class (${changedPercent.toFixed(2)} %)`;
+  const all = counted(runs, 'run');
+  const some = counted(changed, `of ${all} changes`, `of ${all} change`);
+  return `${some} class (${changedPercent.toFixed(2)} %)`;
 }
 
 export function cutoverLines(
@@ -104,8 +110,8 @@ export function statusTable(replays: readonly ReplayStatus[]): string[] {
       String(one.policyVersion),
       madeWords(one),
       one.done === one.total
-        ? `${count(one.done)} ${one.unit}`
-        : `${count(one.done)}/${count(one.total)} ${one.unit}`,
+        ? counted(one.done, UNIT[one.unit])
+        : `${count(one.done)}/${counted(one.total, UNIT[one.unit])}`,
       one.elapsedSeconds === null ? null : seconds(one.elapsedSeconds),
       one.requestedBy,
       one.reason,
@@ -150,7 +156,8 @@ function progressWords({
   etaSeconds,
   elapsedSeconds,
 }: ReplayStatus): string {
-  const far = done === total ? `${count(done)} ${unit}` : `${count(done)} of ${count(total)} ${unit}`;
+  const all = counted(total, UNIT[unit]);
+  const far = done === total ? all : `${count(done)} of ${all}`;
   const time = elapsedSeconds === null ? '' : ` in ${seconds(elapsedSeconds)}`;
   const rate = ratePerSecond === null ? '' : `, ${count(Math.round(ratePerSecond))}/s`;
   const left = etaSeconds === null ? '' : `, about ${seconds(etaSeconds)} left`;

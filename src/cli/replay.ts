@@ -53,7 +53,7 @@ export interface RollbackFlags extends StepFlags {
 
 export async function planReplayVerb(output: Output, flags: PlanFlags) {
   const asOf = asOfFlag(flags.asOf);
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     await requireCandidate(context, candidateOf(flags));
     const request = { ...candidateOf(flags), full: flags.full };
     const plan = await planReplay(context, request, asOf ?? context.clock.now());
@@ -64,7 +64,7 @@ export async function planReplayVerb(output: Output, flags: PlanFlags) {
 /** Makes the generation, then sees it built: here, or by the process that came first. `detach`: only makes it. */
 export async function startReplayVerb(output: Output, flags: StartFlags) {
   const until = untilFlag(flags.until);
-  await onReplays(output, async (desk) => {
+  await onReplays(async (desk) => {
     const { context } = desk;
     await requireCandidate(context, candidateOf(flags));
     const request = { ...candidateOf(flags), full: flags.full ?? false, ...(until && { until }) };
@@ -76,14 +76,14 @@ export async function startReplayVerb(output: Output, flags: StartFlags) {
 
 /** Goes on with a replay whose building was stopped, or follows it where another process builds. */
 export async function resumeReplayVerb(output: Output, id: number) {
-  await onReplays(output, async (desk) => {
+  await onReplays(async (desk) => {
     stateOf(await listGenerations(desk.context.pool), id, ['building'], 'go on building');
     await build(output, desk, id);
   });
 }
 
 export async function replayStatusVerb(output: Output, id: number | undefined) {
-  await onReplays(output, async (desk) => {
+  await onReplays(async (desk) => {
     if (id !== undefined) await tell(output, desk, id);
     else output.result(await listReplays(desk.context.pool), statusTable);
   });
@@ -91,14 +91,14 @@ export async function replayStatusVerb(output: Output, id: number | undefined) {
 
 /** What operators did to projections, also over HTTP and to parked events and policies. */
 export async function replayLogVerb(output: Output, limit: number) {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     output.result(await listAuditEntries(context.pool, limit), logLines);
   });
 }
 
 export async function diffReplayVerb(output: Output, id: number, flags: { asOf?: string }) {
   const asOf = asOfFlag(flags.asOf);
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     const { pool, clock } = context;
     const other = stateOf(await listGenerations(pool), id, ['ready', 'standby'], 'compare');
     const live = await requireLive(pool);
@@ -112,7 +112,7 @@ export async function diffReplayVerb(output: Output, id: number, flags: { asOf?:
 /** Without `apply` says what would change and what speaks against it. Exit code 1 where it is, or would be, refused. */
 export async function cutoverVerb(output: Output, id: number, flags: CutoverFlags) {
   const { apply = false, force = false, maxChange, reason } = flags;
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     const gate = { maxChangePercent: maxChange, forbidden: DEFAULT_FORBIDDEN };
     const asOf = context.clock.now();
     const check = apply
@@ -126,7 +126,7 @@ export async function cutoverVerb(output: Output, id: number, flags: CutoverFlag
 
 /** With `from` refused where another generation is live by now, as when two operators go back at once. */
 export async function rollbackVerb(output: Output, { apply = false, from: expected, reason }: RollbackFlags) {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     const { from, to } = await previewRollBack(context, expected);
     if (apply) await rollBack(context, operatorOf(reason), from);
     output.result({ applied: apply, from, to }, () => [
@@ -151,7 +151,7 @@ async function endReplay(
   { apply = false, reason }: StepFlags,
   action: 'abort' | 'retire',
 ) {
-  await onReplays(output, async ({ context }) => {
+  await onReplays(async ({ context }) => {
     const end = action === 'abort' ? abortReplay : retireGeneration;
     if (apply) await end(context, id, operatorOf(reason));
     else await previewEnding(context, id, action);
@@ -185,7 +185,7 @@ function untilFlag(text: string | undefined) {
   const until = parseUntil(text);
   if (until) return until;
   throw new ConfigError([
-    `--until ${text}: must be an instant such as 2026-01-31T12:00:00Z, or a position such as 123.4`,
+    `--until ${text}: must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z, or a position such as 123.4`,
   ]);
 }
 
@@ -194,6 +194,8 @@ function asOfFlag(text: string | undefined) {
   try {
     return canonicalInstant(text);
   } catch {
-    throw new ConfigError([`--as-of ${text}: must be an instant such as 2026-01-31T12:00:00Z`]);
+    throw new ConfigError([
+      `--as-of ${text}: must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z`,
+    ]);
   }
 }

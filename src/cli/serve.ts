@@ -1,7 +1,9 @@
 import { ConfigError, loadConfig } from '../config';
 import { createLogger } from '../observability/logger';
+import { ReplayRefusedError } from '../replay/replays';
 import { openRuntime } from '../runtime';
 import { startServer } from '../server';
+import { errorText } from './output';
 
 /** Serves until SIGINT or SIGTERM. */
 export async function serve(): Promise<void> {
@@ -36,10 +38,11 @@ const SPOKEN = new Set([
   'DatabaseUnreachableError',
   'SchemaNotCurrentError',
   'GenerationMismatchError',
+  'ParkedLimitError',
+  'CheckpointBeyondTailError',
   'EmbeddedPostgresError',
   'MigrationError',
   'EventCopyError',
-  'ReplayRefusedError',
   'LogOccupiedError',
   'EventStoreUnavailableError',
   'EventStoreRefusedError',
@@ -48,19 +51,27 @@ const SPOKEN = new Set([
 /** Addresses that cannot be listened on are settings too. */
 const ADDRESS_CODES = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);
 
-/** Tells what ended a verb, in words where they are meant for people; a wrong setting ends with exit code 2. */
+/**
+ * Tells what ended a verb, in words where they are meant for people; a wrong setting ends with exit code 2. With --json
+ * a refusal is told with its code and details.
+ */
 export function fail(error: unknown, json = false): void {
-  const { words, exitCode } = endingOf(error);
-  process.stderr.write(`${json ? JSON.stringify({ error: words }) : words}\n`);
-  process.exitCode = exitCode;
+  process.stderr.write(errorText(json, wordsOf(error), factsOf(error)));
+  process.exitCode = error instanceof ConfigError || isAddressError(error) ? 2 : 1;
 }
 
-function endingOf(error: unknown): { words: string; exitCode: number } {
-  if (!(error instanceof Error)) return { words: String(error), exitCode: 1 };
-  if (ADDRESS_CODES.has((error as NodeJS.ErrnoException).code ?? ''))
-    return { words: `PORT, HOST: cannot listen there: ${error.message}`, exitCode: 2 };
-  return {
-    words: SPOKEN.has(error.name) ? error.message : (error.stack ?? error.message),
-    exitCode: error instanceof ConfigError ? 2 : 1,
-  };
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (isAddressError(error)) return `PORT, HOST: cannot listen there: ${error.message}`;
+  if (error instanceof ReplayRefusedError)
+    return [error.message, ...error.details.map((one) => `  ${one}`)].join('\n');
+  return SPOKEN.has(error.name) ? error.message : (error.stack ?? error.message);
+}
+
+function factsOf(error: unknown): object {
+  return error instanceof ReplayRefusedError ? { code: error.code, details: error.details } : {};
+}
+
+function isAddressError(error: unknown): boolean {
+  return error instanceof Error && ADDRESS_CODES.has((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -2,6 +2,7 @@ import { uuidOf } from '../commands/command-ids';
 import { isAccepted } from '../commands/command-result';
 import type { CommandEnvelope } from '../commands/command-result';
 import { RunCommandExecutor } from '../commands/run-command-executor';
+import { counted } from '../counted';
 import { addSeconds, isLater } from '../events/instant';
 import { commandLine } from '../simulator/command-line';
 import { simulateWorkload } from '../simulator/workload';
@@ -14,7 +15,7 @@ export interface SimulateFlags {
   readonly runs: number;
   readonly seed: number;
   readonly hours: number;
-  readonly ndjson: boolean;
+  readonly ndjson?: boolean;
 }
 
 const BATCH = 1_000;
@@ -57,8 +58,9 @@ export async function simulate(output: Output, { runs, seed, hours, ndjson }: Si
     bar.stop();
     const seconds = (Date.now() - started) / 1000;
     output.result({ ...tally, seconds }, () => [
-      `${tally.runs} runs, ${tally.commands} commands, ${tally.events} events in ${seconds.toFixed(1)} s ` +
-        `(${Math.round(tally.events / seconds)} events/s), ${tally.refused} commands refused`,
+      `${counted(tally.runs, 'run')}, ${counted(tally.commands, 'command')}, ${counted(tally.events, 'event')} ` +
+        `in ${seconds.toFixed(1)} s (${Math.round(tally.events / seconds)} events/s), ` +
+        `${counted(tally.refused, 'command')} refused`,
     ]);
   });
 }

@@ -1,3 +1,4 @@
+import { counted } from '../counted';
 import { projectionStatus } from '../projector/projection-status';
 import type { ProjectionStatus } from '../projector/projection-status';
 import type { Output } from './output';
@@ -51,8 +52,12 @@ export async function status(output: Output): Promise<void> {
           one.eventsPerSecond,
           one.lag.exact ? one.lag.events : `${one.lag.events}+`,
           Math.round(one.lag.seconds * 10) / 10,
-          one.parked.streams === 0 ? '-' : `${one.parked.streams} streams, ${one.parked.events} events`,
-          one.audit ? `${one.audit.differencesTotal} differences in ${one.audit.runsTotal} runs` : '-',
+          one.parked.streams === 0
+            ? '-'
+            : `${counted(one.parked.streams, 'stream')}, ${counted(one.parked.events, 'event')}`,
+          one.audit
+            ? `${counted(one.audit.differencesTotal, 'difference')} in ${counted(one.audit.runsTotal, 'run')}`
+            : '-',
         ]),
       ),
     ]);

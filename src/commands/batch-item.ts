@@ -3,6 +3,7 @@ import type { Capability } from '../auth/principal';
 import type { RunCommand } from '../domain/decider';
 import type { Instant } from '../events/instant';
 import { fieldErrors } from '../http/as-problem';
+import { inputWords } from '../http/input-words';
 import { Problem } from '../http/problem';
 import { id } from './body-fields';
 import { cancelBody, cancelCommand } from './cancel-run.command';
@@ -30,9 +31,10 @@ const onRun = {
 /** The head of a command that stands in a list or on a line; the fields of its route's body stand beside it. */
 export const itemSchema = z.looseObject({
   command: z.enum(['queue', 'start', 'progress', 'complete', 'cancel', 'resolve', 'reopen']),
-  runId: id.nullish(),
-  /** The sender's own name for this command: sent again, it is not executed again. */
-  commandId: id.nullish(),
+  runId: id.nullish().describe('Needed by every command but `queue`.'),
+  commandId: id
+    .nullish()
+    .describe("The sender's own name for this command: sent again, it is not executed again."),
 });
 
 /** One item of a batch, or one line of an import, as a command on its way. Throws Problem for what it cannot be. */
@@ -66,7 +68,7 @@ function taking<T extends z.ZodType>(schema: T, command: (body: z.output<T>, now
 }
 
 function parsed<T extends z.ZodType>(schema: T, value: unknown): z.output<T> {
-  const result = schema.safeParse(value);
+  const result = schema.safeParse(value, { error: inputWords });
   if (result.success) return result.data;
   throw Problem.invalidRequest(fieldErrors(result.error));
 }

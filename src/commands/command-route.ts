@@ -11,13 +11,17 @@ export const CommandRoute = (
   path: string,
   /** Of several any one lets in, and the handler asks for each command's own. */
   capability: Capability | readonly [Capability, ...Capability[]],
-  { status = 200, answers = commandAnswerSchema }: { status?: number; answers?: z.ZodType } = {},
+  {
+    status = 200,
+    answers = commandAnswerSchema,
+    description = 'Accepted',
+  }: { status?: number; answers?: z.ZodType; description?: string } = {},
 ): MethodDecorator =>
   applyDecorators(
     Post(path),
     HttpCode(status),
     NeedsCapability(...(typeof capability === 'string' ? ([capability] as const) : capability)),
-    Answers(answers, { status, description: 'Accepted' }),
+    Answers(answers, { status, description }),
     ApiHeader({
       name: 'Idempotency-Key',
       required: false,

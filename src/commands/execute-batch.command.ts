@@ -2,9 +2,10 @@ import { Command, CommandHandler } from '@nestjs/cqrs';
 import type { ICommandHandler } from '@nestjs/cqrs';
 import { z } from 'zod';
 import { describeInput } from '../http/json-schema';
-import { Problem, problemBody } from '../http/problem';
-import { answerOf } from './answer';
+import { Problem, problemBody, problemBodySchema } from '../http/problem';
+import { answerOf, commandAnswerSchema } from './answer';
 import { itemEnvelope, itemSchema } from './batch-item';
+import { STATUSES } from '../events/operation-run-events';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
 import { problemOf } from './command-problem';
@@ -27,12 +28,31 @@ export const batchBody = describeInput(
 );
 export type BatchBody = z.infer<typeof batchBody>;
 
-/** `status` is that of the single route's answer; the run's own is `runStatus`. The rest is that answer's body. */
+const acceptedItemSchema = commandAnswerSchema
+  .extend({
+    status: z
+      .int()
+      .describe(
+        "The HTTP status that the command's own route answers: 201 for `queue`, else 200. Not the run's status.",
+      ),
+    runStatus: z.enum(STATUSES).describe("The run's status, which the command's own route calls `status`."),
+  })
+  .meta({ id: 'AcceptedBatchItem' });
+
 export const batchAnswerSchema = z
   .object({
-    /** The newest position of all results, for `?minPosition=`; null when no command was accepted. */
-    position: z.string().nullable(),
-    results: z.array(z.looseObject({ status: z.int(), runId: z.string().optional() })),
+    position: z
+      .string()
+      .nullable()
+      .describe(
+        'The newest position of all results, for `?minPosition=`; null when no command was accepted.',
+      ),
+    results: z
+      .array(z.union([acceptedItemSchema, problemBodySchema]))
+      .describe(
+        "One for each command, in the order of the commands: what the command's own route answers, or the problem " +
+          'with which it refuses. `status` below 300 tells the accepted ones from the others.',
+      ),
   })
   .meta({ id: 'BatchAnswer' });
 export type BatchAnswer = z.infer<typeof batchAnswerSchema>;

@@ -40,7 +40,10 @@ export class OperationRunsController {
   }
 
   /** The router's '::' is a colon. */
-  @CommandRoute('operation-runs::batch', ['runs.write', 'runs.triage'], { answers: batchAnswerSchema })
+  @CommandRoute('operation-runs::batch', ['runs.write', 'runs.triage'], {
+    answers: batchAnswerSchema,
+    description: 'Each command accepted or refused by itself, as `results` tells',
+  })
   @RouteConfig({ bodyLimit: BATCH_BODY_LIMIT_BYTES })
   batch(@CurrentCall() call: Call, @ParsedBody(batchBody) body: BatchBody) {
     return this.desk.answer(call, async (sender) => {

@@ -35,12 +35,20 @@ function isInstant(text: string): boolean {
 }
 
 /** Ids come from other systems (hashes with `/` and `=` among them); only control characters and sheer length are refused. */
-export const idSchema = z
-  .string()
-  .min(1)
-  .max(200)
-  // eslint-disable-next-line no-control-regex
-  .regex(/^[^\u0000-\u001f\u007f]+$/, 'must not contain control characters');
+export const idSchema = idOf(200);
+/** Streams of others may lie in the log, under longer names. */
+export const streamIdSchema = idOf(1_000);
+
+function idOf(maxLength: number) {
+  return (
+    z
+      .string()
+      .min(1)
+      .max(maxLength)
+      // eslint-disable-next-line no-control-regex
+      .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
+  );
+}
 
 export const summaryCountsSchema = z
   .record(z.string().min(1).max(64), z.number().finite())

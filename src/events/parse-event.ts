@@ -1,4 +1,4 @@
-import { eventMetadataSchema, recordedAt, runEventSchemas } from './operation-run-events';
+import { eventMetadataSchema, isRunStream, recordedAt, runEventSchemas } from './operation-run-events';
 import type { RecordedRunEvent, RunEvent, RunEventType, StoredEvent } from './operation-run-events';
 import { upcasters } from './upcasters';
 import type { Upcaster } from './upcasters';
@@ -14,6 +14,7 @@ export function parseEvent(
   lifts: Readonly<Record<string, readonly Upcaster[]>> = upcasters,
 ): RecordedRunEvent {
   const place = `${stored.type} at revision ${stored.revision} of ${stored.streamId}`;
+  if (!isRunStream(stored.streamId)) throw new UnreadableEventError(`not of an operation run: ${place}`);
   if (!(stored.type in runEventSchemas)) throw new UnreadableEventError(`unknown event type: ${place}`);
   const lifted = (lifts[stored.type] ?? []).reduce((data, lift) => lift(data), stored.data);
   const data = runEventSchemas[stored.type as RunEventType].safeParse(lifted);

@@ -3,6 +3,7 @@ import type { PipeTransform } from '@nestjs/common';
 import { ApiBody, ApiParam, ApiQuery, ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
 import { fieldErrors } from './as-problem';
+import { inputWords } from './input-words';
 import { jsonSchemaOf } from './json-schema';
 import type { JsonSchema } from './json-schema';
 import { Problem } from './problem';
@@ -17,7 +18,7 @@ export class ZodPipe<T extends z.ZodType> implements PipeTransform<unknown, z.ou
 
   transform(value: unknown): z.output<T> {
     // No body at all arrives as null or undefined: the issues of an empty object name what is missing.
-    const parsed = this.schema.safeParse(value ?? {});
+    const parsed = this.schema.safeParse(value ?? {}, { error: inputWords });
     // `strict` changes what is refused, not what comes out.
     if (parsed.success) return parsed.data as z.output<T>;
     throw Problem.invalidRequest(fieldErrors(parsed.error));

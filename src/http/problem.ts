@@ -28,7 +28,7 @@ export const PROBLEMS = {
   precondition_failed: [412, 'The run has changed since it was read'],
   payload_too_large: [413, 'The body is too large'],
   url_too_long: [414, 'The URL is too long'],
-  unsupported_media_type: [415, 'The body is of a media type this path does not take'],
+  unsupported_media_type: [415, 'The body is not of the media type application/json'],
   reason_required: [422, 'A reason is required'],
   idempotency_key_reused: [422, 'The idempotency key was used for another request'],
   unprocessable: [422, 'The request cannot be processed'],

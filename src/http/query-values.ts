@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { inputWords } from './input-words';
 import { describeInput } from './json-schema';
 
 const given = z.union([z.string(), z.array(z.string())]);
@@ -28,7 +29,7 @@ export function many<T extends z.ZodType<string, string>>(inner: T) {
       context.addIssue('must not be empty');
       return z.NEVER;
     }
-    const parsed = list.safeParse(values);
+    const parsed = list.safeParse(values, { error: inputWords });
     if (parsed.success) return parsed.data;
     // Not piped into the list: its paths would count the values, in an order that is ours and not the caller's.
     for (const message of new Set(parsed.error.issues.map((issue) => issue.message)))

@@ -2,7 +2,7 @@ import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
 import { evolve, FoldError } from '../domain/run-facts';
 import type { RunFacts } from '../domain/run-facts';
-import { runIdOf } from '../events/operation-run-events';
+import { isRunStream, runIdOf } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { parseEvent } from '../events/parse-event';
 import { formatPosition } from '../events/position';
@@ -53,6 +53,7 @@ interface Folded {
  * whose event cannot be read, folded or shown is parked from that event on; all other streams flow.
  */
 export function foldBatch(events: readonly StoredEvent[], context: FoldContext): FoldedBatch {
+  /** By stream. */
   const facts = new Map<string, Folded>();
   const letters: ParkedLetter[] = [];
   const newlyParked = new Set<string>();
@@ -63,9 +64,8 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
       letters.push({ event, cause: null });
       continue;
     }
-    const runId = runIdOf(streamId);
-    const current = facts.get(runId);
-    const before = current ? current.before : context.stateOf(runId);
+    const current = facts.get(streamId);
+    const before = current ? current.before : stateBefore(streamId, context);
     const known = current ? current.after : (before?.facts ?? null);
     // Without its first event a run does not exist: a discarded queueing takes the whole stream with it.
     if (!known && context.isDiscarded(streamId, 0)) continue;
@@ -78,7 +78,7 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
       if (current) {
         current.after = after;
         current.events.push(event);
-      } else facts.set(runId, { before, after, events: [event] });
+      } else facts.set(streamId, { before, after, events: [event] });
     } catch (error) {
       letters.push({ event, cause: causeOf(error) });
       newlyParked.add(streamId);
@@ -86,12 +86,11 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
   }
 
   const changes = new Map<string, RunChange>();
-  for (const [runId, { before, after, events: folded }] of facts) {
-    const { streamId } = folded[0]!;
+  for (const [streamId, { before, after, events: folded }] of facts) {
     const position = formatPosition(folded.at(-1)!.position);
     try {
       const run = classify(after, context.judge, position, newlyParked.has(streamId));
-      changes.set(runId, changeOf(before, run, context));
+      changes.set(runIdOf(streamId), changeOf(before, run, context));
     } catch (error) {
       // The facts fold but cannot be classified or shown: the whole of this batch's news is set aside, in order.
       const behind = letters.filter((letter) => letter.event.streamId === streamId);
@@ -127,11 +126,16 @@ function markIncomplete(
 ): void {
   for (const streamId of newlyParked) {
     const runId = runIdOf(streamId);
-    const before = context.stateOf(runId);
+    const before = stateBefore(streamId, context);
     if (changes.has(runId) || !before) continue;
     const after = { ...before, incomplete: true };
     changes.set(runId, changeOf(before, after, context));
   }
+}
+
+/** Of a stream that is no run's there is none, whatever its name has in common with one. */
+function stateBefore(streamId: string, { stateOf }: FoldContext): ClassifiedRun | null {
+  return isRunStream(streamId) ? stateOf(runIdOf(streamId)) : null;
 }
 
 function stepOver(facts: RunFacts | null, event: StoredEvent): RunFacts {

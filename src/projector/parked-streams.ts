@@ -3,7 +3,7 @@ import type { ClassifiedRun } from '../classifier/classified-run';
 import { StatementNames } from '../db/statement-names';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
-import { runIdOf, streamOf } from '../events/operation-run-events';
+import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { foldBatch } from './fold-batch';
 import type { Generation } from './generations';
 import { tellProjected } from './projection-news';
@@ -16,7 +16,8 @@ import { batchQueries, batchStatements } from './table-writer';
 
 export interface ParkedStream {
   readonly streamId: string;
-  readonly runId: string;
+  /** Null of a stream that is no run's. */
+  readonly runId: string | null;
   /** The revision of the event that failed, its type, and why. */
   readonly revision: number;
   readonly eventType: string;
@@ -71,7 +72,7 @@ export async function listParked(pool: Pool, generation: Generation): Promise<Pa
   );
   return rows.map((row) => ({
     streamId: row.stream_id,
-    runId: runIdOf(row.stream_id),
+    runId: isRunStream(row.stream_id) ? runIdOf(row.stream_id) : null,
     revision: row.revision,
     eventType: row.event_type,
     cause: row.cause ?? 'behind an earlier event',
@@ -105,11 +106,11 @@ export type RetryResult =
  */
 export async function retryParked(
   generation: Generation,
-  runId: string,
+  streamId: string,
   context: ParkedContext,
 ): Promise<RetryResult> {
   return inGeneration(generation, context, (connection) =>
-    retryInside(connection, generation, runId, context),
+    retryInside(connection, generation, streamId, context),
   );
 }
 
@@ -119,22 +120,23 @@ export async function retryParked(
  */
 export async function discardParked(
   generation: Generation,
-  runId: string,
+  streamId: string,
   decision: { readonly actor: string; readonly reason: string },
   context: ParkedContext,
 ): Promise<RetryResult> {
   return inGeneration(generation, context, async (connection) => {
-    const { rows } = await connection.query<{ revision: number }>(
-      `select min(revision) as revision from ${generation.schema}.parked_events where stream_id = $1 having count(*) > 0`,
-      [streamOf(runId)],
+    const { rows } = await connection.query<{ revision: number; event_type: string }>(
+      `select revision, event_type from ${generation.schema}.parked_events where stream_id = $1 order by revision limit 1`,
+      [streamId],
     );
-    if (!rows[0]) return { kind: 'not_parked' };
+    const [failed] = rows;
+    if (!failed) return { kind: 'not_parked' };
     await connection.query(
-      `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, $2, $3, $4)
-       on conflict do nothing`,
-      [streamOf(runId), rows[0].revision, decision.actor, decision.reason],
+      `insert into opstruth.discarded_events (stream_id, revision, event_type, actor, reason)
+       values ($1, $2, $3, $4, $5) on conflict do nothing`,
+      [streamId, failed.revision, failed.event_type, decision.actor, decision.reason],
     );
-    return retryInside(connection, generation, runId, context);
+    return retryInside(connection, generation, streamId, context);
   });
 }
 
@@ -166,10 +168,9 @@ async function inGeneration<T>(
 async function retryInside(
   connection: TableConnection,
   generation: Generation,
-  runId: string,
+  streamId: string,
   { store, surfaces, judge }: ParkedContext,
 ): Promise<RetryResult> {
-  const streamId = streamOf(runId);
   const { rows: parked } = await connection.query<{ revision: number }>(
     `delete from ${generation.schema}.parked_events where stream_id = $1 returning revision`,
     [streamId],
@@ -180,7 +181,7 @@ async function retryInside(
   const events = (await store.readStream(streamId, Math.min(...revisions))).filter(
     (event) => event.revision <= last,
   );
-  const states = await readStates(connection, generation.schema, judge, [runId]);
+  const states = await readStates(connection, generation.schema, judge, [runIdOf(streamId)]);
   const before: ClassifiedRun | null = states[0] ?? null;
   const discards = await loadDiscards(connection);
   const tables = tablesOf(surfaces);

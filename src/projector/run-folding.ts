@@ -3,7 +3,6 @@ import type { Pool, QueryConfig } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
-import { runIdOf } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
@@ -98,7 +97,7 @@ export async function openFolding(generationId: number, options: FoldingOptions)
       if (letters > (options.parkedLimit ?? PARKED_LIMIT))
         throw new ParkedLimitError(
           `${letters} events of generation ${generationId} are parked, more than a few bad ones: ` +
-            `see \`opstruth parked list\`; first of this batch: ${runIdOf(batch.letters[0]!.event.streamId)}, ${batch.letters[0]!.cause ?? 'behind an earlier one'}`,
+            `see \`opstruth parked list\`; first of this batch: ${batch.letters[0]!.event.streamId}, ${batch.letters[0]!.cause ?? 'behind an earlier one'}`,
         );
       const from = reached;
       if (comparePositions(upTo, reached) > 0) reached = upTo;

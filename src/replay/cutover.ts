@@ -1,4 +1,5 @@
 import type { PoolClient } from 'pg';
+import { counted } from '../counted';
 import { sleep } from '../event-store/abortable';
 import type { Instant } from '../events/instant';
 import { catchUp } from '../projector/generation-projector';
@@ -208,15 +209,18 @@ async function approach({ pool, store, surfaces }: OperatorContext, id: number):
 
 function gateObjections({ changed, changedPercent, matrix }: Comparison, gate: CutoverGate): string[] {
   const objections: string[] = [];
+  const percent = changedPercent.toFixed(2);
   if (changedPercent > gate.maxChangePercent)
     objections.push(
-      `${changed} runs (${changedPercent.toFixed(2)} %) change class, more than ${gate.maxChangePercent} %`,
+      counted(changed, `run (${percent} %) changes class`, `runs (${percent} %) change class`) +
+        `, more than ${gate.maxChangePercent} %`,
     );
   for (const { from, to } of gate.forbidden) {
     const runs = matrix
       .filter((one) => one.from === from && one.to === to)
       .reduce((sum, transition) => sum + transition.runs, 0);
-    if (runs > 0) objections.push(`${runs} runs go from ${from} to ${to}, which is forbidden`);
+    if (runs > 0)
+      objections.push(`${counted(runs, 'run goes', 'runs go')} from ${from} to ${to}, which is forbidden`);
   }
   return objections;
 }
@@ -230,9 +234,8 @@ async function parkedObjections(
   const fresh = (await listParked(pool, next)).filter(({ streamId }) => !old.streams.has(streamId));
   const [first] = fresh;
   if (!first) return [];
-  const count = fresh.length === 1 ? '1 stream is' : `${fresh.length} streams are`;
   return [
-    `${count} parked in the new generation and not in the live one, first ${first.streamId} ` +
+    `${counted(fresh.length, 'stream is', 'streams are')} parked in the new generation and not in the live one, first ${first.streamId} ` +
       `at revision ${first.revision}: ${first.cause}`,
   ];
 }

@@ -1,3 +1,4 @@
+import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
@@ -33,15 +34,20 @@ export async function mendableIn(
   return { generation, parkedContext: { pool, store, surfaces, judge: await judgeFor(pool, generation) } };
 }
 
+/** A parked stream as operators know it: by its run, where it is one's. */
+export function nameOf(streamId: string): string {
+  return isRunStream(streamId) ? `run ${runIdOf(streamId)}` : `stream ${streamId}`;
+}
+
 /** Retries a parked stream for an operator; an attempt on a stream that is parked leaves an audit entry. */
 export async function retryAs(
   operator: Operator,
   generation: Generation,
-  runId: string,
+  streamId: string,
   context: ParkedContext,
 ): Promise<RetryResult> {
-  const result = await retryParked(generation, runId, context);
-  await remember(operator, 'parked.retry', generation, runId, result, context);
+  const result = await retryParked(generation, streamId, context);
+  await remember(operator, 'parked.retry', generation, streamId, result, context);
   return result;
 }
 
@@ -49,15 +55,15 @@ export async function retryAs(
 export async function discardAs(
   asking: Operator,
   generation: Generation,
-  runId: string,
+  streamId: string,
   context: ParkedContext,
 ): Promise<RetryResult> {
   const reason = reasonOf(asking.reason);
   if (reason === null)
     throw new ReplayRefusedError('reason_required', 'leaving an event out needs a reason, which is kept');
   const operator = { ...asking, reason };
-  const result = await discardParked(generation, runId, operator, context);
-  await remember(operator, 'parked.discard', generation, runId, result, context);
+  const result = await discardParked(generation, streamId, operator, context);
+  await remember(operator, 'parked.discard', generation, streamId, result, context);
   return result;
 }
 
@@ -65,10 +71,16 @@ async function remember(
   operator: Operator,
   action: string,
   { id }: Generation,
-  runId: string,
+  streamId: string,
   { kind }: RetryResult,
   { pool }: ParkedContext,
 ): Promise<void> {
   if (kind === 'not_parked') return;
-  await recordAudit(pool, { ...operator, action, generation: id, details: { runId, result: kind } });
+  const run = isRunStream(streamId) ? { runId: runIdOf(streamId) } : {};
+  await recordAudit(pool, {
+    ...operator,
+    action,
+    generation: id,
+    details: { streamId, ...run, result: kind },
+  });
 }

@@ -2,7 +2,7 @@ import { Controller, Get, HttpCode, Inject, Post, UseInterceptors } from '@nestj
 import { z } from 'zod';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
-import { idSchema } from '../events/operation-run-events';
+import { idSchema, streamIdSchema, streamOf } from '../events/operation-run-events';
 import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
 import { Problem } from '../http/problem';
 import { single, wholeNumber } from '../http/query-values';
@@ -12,7 +12,7 @@ import type { RetryResult } from '../projector/parked-streams';
 import { projectionStatus } from '../projector/projection-status';
 import { listAuditEntries } from './audit-entries';
 import { OPERATOR_CONTEXT } from './operator-context';
-import { discardAs, mendableIn, parkedIn, retryAs } from './parked-actions';
+import { discardAs, mendableIn, nameOf, parkedIn, retryAs } from './parked-actions';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
 
@@ -54,7 +54,7 @@ const parkedSchema = z.object({
   streams: z.array(
     z.object({
       streamId: z.string(),
-      runId: z.string(),
+      runId: z.string().nullable().describe("Null of a stream that is no run's: deal with it by `streamId`."),
       revision: z.int(),
       eventType: z.string(),
       cause: z.string(),
@@ -87,16 +87,19 @@ const auditSchema = z.object({
 
 const auditQuery = z.strictObject({ limit: single(wholeNumber(1, MAX_LIMIT)).default(DEFAULT_LIMIT) });
 const runParams = z.strictObject({ runId: idSchema });
+const streamParams = z.strictObject({ streamId: streamIdSchema });
 const MAX_GENERATION = 2_147_483_647;
 const parkedQuery = z.strictObject({ generation: single(wholeNumber(1, MAX_GENERATION)).optional() });
 const generation = z
   .int()
   .min(1)
   .max(MAX_GENERATION)
-  .describe('The one in which the run is parked. Default: the live one.')
+  .describe('The one in which the stream is parked. Default: the live one.')
   .optional();
 const retryBody = z.strictObject({ generation });
 const discardBody = z.strictObject({ generation, reason: z.string().trim().min(1).max(500) });
+type RetryBody = z.infer<typeof retryBody>;
+type DiscardBody = z.infer<typeof discardBody>;
 
 /** The projections themselves, as those who run the platform see them. */
 @OnPlane('system')
@@ -129,32 +132,65 @@ export class ProjectionsController {
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: retrySchema }))
-  async retry(
+  retry(
     @ParsedParams(runParams) { runId }: z.infer<typeof runParams>,
-    @ParsedBody(retryBody) { generation: id }: z.infer<typeof retryBody>,
-    @CurrentPrincipal() { subject }: Principal,
+    @ParsedBody(retryBody) body: RetryBody,
+    @CurrentPrincipal() principal: Principal,
   ) {
-    const operator = { actor: subject, reason: null };
-    const { generation: parked, parkedContext } = await mendableIn(this.context, id);
-    return answered(runId, await retryAs(operator, parked, runId, parkedContext));
+    return this.retried(streamOf(runId), body, principal);
+  }
+
+  /** Of any stream that lies in the log, also one that is no run's. */
+  @Post('parked/streams/:streamId/retry')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(z.object({ data: retrySchema }))
+  retryStream(
+    @ParsedParams(streamParams) { streamId }: z.infer<typeof streamParams>,
+    @ParsedBody(retryBody) body: RetryBody,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    return this.retried(streamId, body, principal);
   }
 
   @Post('parked/:runId/discard')
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: retrySchema }))
-  async discard(
+  discard(
     @ParsedParams(runParams) { runId }: z.infer<typeof runParams>,
-    @ParsedBody(discardBody) { generation: id, reason }: z.infer<typeof discardBody>,
-    @CurrentPrincipal() { subject }: Principal,
+    @ParsedBody(discardBody) body: DiscardBody,
+    @CurrentPrincipal() principal: Principal,
   ) {
+    return this.discarded(streamOf(runId), body, principal);
+  }
+
+  @Post('parked/streams/:streamId/discard')
+  @HttpCode(200)
+  @NeedsCapability('projections.operate')
+  @Answers(z.object({ data: retrySchema }))
+  discardStream(
+    @ParsedParams(streamParams) { streamId }: z.infer<typeof streamParams>,
+    @ParsedBody(discardBody) body: DiscardBody,
+    @CurrentPrincipal() principal: Principal,
+  ) {
+    return this.discarded(streamId, body, principal);
+  }
+
+  private async retried(streamId: string, { generation: id }: RetryBody, { subject }: Principal) {
+    const operator = { actor: subject, reason: null };
+    const { generation: parked, parkedContext } = await mendableIn(this.context, id);
+    return answered(streamId, await retryAs(operator, parked, streamId, parkedContext));
+  }
+
+  private async discarded(streamId: string, { generation: id, reason }: DiscardBody, { subject }: Principal) {
     const operator = { actor: subject, reason };
     const { generation: parked, parkedContext } = await mendableIn(this.context, id);
-    return answered(runId, await discardAs(operator, parked, runId, parkedContext));
+    return answered(streamId, await discardAs(operator, parked, streamId, parkedContext));
   }
 }
 
-function answered(runId: string, result: RetryResult) {
-  if (result.kind === 'not_parked') throw Problem.notFound(`run ${runId} is not parked`);
+function answered(streamId: string, result: RetryResult) {
+  if (result.kind === 'not_parked') throw Problem.notFound(`${nameOf(streamId)} is not parked`);
   return { data: result };
 }

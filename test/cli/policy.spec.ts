@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parsePolicy } from '../../src/classifier/policy';
 import type { Output } from '../../src/cli/output';
-import { diffPolicies, propose } from '../../src/cli/policy';
+import { showParked } from '../../src/cli/parked';
+import { diffPolicies, propose, showPolicies, showPolicy } from '../../src/cli/policy';
 import { fail } from '../../src/cli/serve';
 import { savePolicy } from '../../src/projector/policies';
 import { createTestDatabase } from '../support/database';
@@ -85,4 +86,22 @@ test('diff tells what is in effect where a type falls back to the defaults, as p
     expect.stringMatching(/^types\.sync\.runningStaleAfterSeconds +120 +null$/),
     expect.stringMatching(/^reasonCodes\.quota +- +"none"$/),
   ]);
+});
+
+test("policies could not be looked at beside another version's live generation", async () => {
+  const version = await savePolicy(database.pool, parsePolicy({}), 'test', null);
+  await run((output) => showPolicies(output));
+  await database.pool.query(`update opstruth.generations set surfaces_digest = 'of another version'`);
+  const list = await run((output) => showPolicies(output));
+  expect(list).toMatchObject({ exitCode: 0, errors: '' });
+  expect(list.value).toContainEqual(expect.objectContaining({ version }));
+  expect(await run((output) => showPolicy(output, version))).toMatchObject({
+    exitCode: 0,
+    value: { version },
+  });
+  expect(await run((output) => diffPolicies(output, version, version))).toMatchObject({
+    exitCode: 0,
+    value: [],
+  });
+  expect(await run((output) => showParked(output))).toMatchObject({ exitCode: 0, value: [] });
 });

@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto';
+import { batchAnswerSchema } from '../../src/commands/execute-batch.command';
 import { streamOf } from '../../src/events/operation-run-events';
 import { metadata } from '../domain/story';
 import { NOW, ago, createCommandsApp } from './commands-app';
@@ -71,6 +72,26 @@ it('answers each command as its own route would, in order', async () => {
     title: expect.any(String) as string,
   });
   expect(await app.typesOf(a)).toEqual(['Queued', 'Started', 'Progressed', 'Completed']);
+});
+
+it('had no word in its description on which status is that of the run', async () => {
+  const { paths, components } = app.document();
+  const items = [
+    { $ref: '#/components/schemas/AcceptedBatchItem' },
+    { $ref: '#/components/schemas/Problem' },
+  ];
+  expect(paths[URL]!.post!.responses[200]).toMatchObject({
+    content: { 'application/json': { schema: { properties: { results: { items: { anyOf: items } } } } } },
+  });
+  const { AcceptedBatchItem } = components!.schemas as Record<string, object>;
+  expect(AcceptedBatchItem).toMatchObject({
+    properties: {
+      status: { type: 'integer', description: expect.stringContaining('HTTP status') as string },
+      runStatus: { enum: ['queued', 'running', 'completed'] },
+    },
+  });
+  const { data } = await batch([queue('run-described'), { command: 'start', runId: 'nowhere' }]);
+  expect(batchAnswerSchema.parse(data)).toEqual(data);
 });
 
 it('takes a bare list', async () => {

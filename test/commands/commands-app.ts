@@ -10,6 +10,7 @@ import { discardedIn } from '../../src/projector/parked-streams';
 import { COMMANDS_POOL, DISCARDED_IN, EVENT_STORE, JUDGE, NEW_ID } from '../../src/commands/tokens';
 import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
 import { HttpModule } from '../../src/http/http.module';
+import { openApiDocument } from '../../src/http/openapi';
 import { NestLogger, createLogger } from '../../src/observability/logger';
 import { judge } from '../domain/story';
 import { NOW, SECRET, bearer } from '../http/test-app';
@@ -74,6 +75,7 @@ export async function createCommandsApp() {
     ...side,
     clock,
     post,
+    document: () => openApiDocument(app),
     log: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
     /** A queued run of workspace w1, tenant t1, and what has been done to it since. */
     run: async (more: object = {}, ...done: readonly (readonly [path: string, body?: object])[]) => {

@@ -126,3 +126,20 @@ it('a run that others keep writing to is a 503 that invites to come again', asyn
     '1',
   ]);
 });
+
+it('told what is wrong with a command in the words of a library, and of an empty text two things', async () => {
+  const body = { tenantId: 5, type: '', summaryCounts: { a: 'x' }, runId: 'x'.repeat(201) };
+  const { data } = await app.post('/operation-runs', body);
+  expect(data.errors).toEqual(
+    expect.arrayContaining([
+      { path: 'workspaceId', message: 'is missing' },
+      { path: 'tenantId', message: 'must be a string' },
+      { path: 'type', message: 'must not be empty' },
+      { path: 'summaryCounts.a', message: 'must be a number' },
+      { path: 'runId', message: 'must have at most 200 characters' },
+    ]),
+  );
+  expect(data.errors).toHaveLength(5);
+  const batch = await app.post('/operation-runs:batch', { commands: [] });
+  expect(batch.data.detail).toBe('commands: must not be empty');
+});

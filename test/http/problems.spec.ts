@@ -193,6 +193,15 @@ describe('problems', () => {
     expect((await problem('POST', '/items')).body).toMatchObject({ errors: [{ path: 'name' }] });
   });
 
+  it('told what is wrong with an input in the words of a library', async () => {
+    const told = async (...call: Parameters<typeof request>) => (await problem(...call)).body.detail;
+    expect(await told('POST', '/items', { count: 1.5 })).toBe(
+      'name: is missing; count: must be a whole number',
+    );
+    expect(await told('POST', '/items', { name: [] })).toBe('name: must be a string');
+    expect(await told('GET', '/list?status=done')).toBe('status: must be one of queued, running');
+  });
+
   it('refuses unknown, empty and contradicting query parameters, and tolerates repetition', async () => {
     const list = async (query: string) =>
       (await request('GET', `/list?${query}`)).json<Record<string, unknown>>();

@@ -105,18 +105,26 @@ export async function createReadFixture(options: SnapshotReaderOptions = {}): Pr
       const names = [...tables.map(({ name }) => name), 'run_facts', 'scope_positions'];
       await pool.query(names.map((name) => `delete from ${generation.schema}.${name}`).join(';'));
     },
-    async get<T>(url: string, token: string, headers: Record<string, string> = {}) {
-      const authorization = `Bearer ${token}`;
-      const reply = await app.inject({ method: 'GET', url, headers: { authorization, ...headers } });
-      const etag = reply.headers.etag;
-      const body = (reply.body === '' ? null : JSON.parse(reply.body)) as T;
-      return { status: reply.statusCode, etag: etag?.toString(), text: reply.body, body };
-    },
+    get: <T>(url: string, token: string, headers: Record<string, string> = {}) =>
+      getFrom<T>(app, url, token, headers),
     async close() {
       await app.close();
       await database.close();
     },
   };
+}
+
+export async function getFrom<T>(
+  app: NestFastifyApplication,
+  url: string,
+  token: string,
+  headers: Record<string, string> = {},
+): Promise<Answer<T>> {
+  const authorization = `Bearer ${token}`;
+  const reply = await app.inject({ method: 'GET', url, headers: { authorization, ...headers } });
+  const etag = reply.headers.etag;
+  const body = (reply.body === '' ? null : JSON.parse(reply.body)) as T;
+  return { status: reply.statusCode, etag: etag?.toString(), text: reply.body, body };
 }
 
 async function writeRuns(client: PoolClient, { id, schema }: Generation, runs: readonly ClassifiedRun[]) {
@@ -173,7 +181,11 @@ function withJson({ columns }: Pick<SurfaceTable, 'columns'>) {
     );
 }
 
-async function createReadApp(reader: SnapshotReader, clock: TestClock): Promise<NestFastifyApplication> {
+/** The read routes over any generation that `reader` reads. */
+export async function createReadApp(
+  reader: SnapshotReader,
+  clock: TestClock,
+): Promise<NestFastifyApplication> {
   const sink = new PassThrough();
   sink.resume();
   const logger = createLogger({ level: 'error' }, sink);

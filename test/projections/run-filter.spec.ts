@@ -63,7 +63,7 @@ test.each(RUN_FILTER_FIELDS.filter((field) => !['workspace', 'tenant', 'type'].i
   (field) => {
     const parsed = runFilterSchema.safeParse({ [field]: 'No Such' });
     expect(parsed.success).toBe(false);
-    expect(parsed.error?.issues[0]?.message).toMatch(/expected one of|name of a surface/);
+    expect(parsed.error?.issues[0]?.message).toMatch(/(must be|expected) one of|name of a surface/);
   },
 );
 

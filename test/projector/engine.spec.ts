@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { EventStore } from '../../src/event-store/event-store';
+import { streamOf } from '../../src/events/operation-run-events';
 import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';
 import { catchUp } from '../../src/projector/generation-projector';
@@ -182,7 +183,7 @@ describe('the projector engine', () => {
     });
 
     test('a retry before the cause is mended parks it again and loses nothing', async () => {
-      const result = await retryParked(fixture.generation, 'bad', fixture.options);
+      const result = await retryParked(fixture.generation, streamOf('bad'), fixture.options);
       expect(result).toMatchObject({ kind: 'parked_again', events: 2, revision: 1 });
       expect(await count(fixture, 'run_facts', `run->>'incomplete' = 'true'`)).toBe(1);
     });
@@ -198,7 +199,7 @@ describe('the projector engine', () => {
       };
       const mended = { ...fixture.options, store };
       const before = await generationById(fixture.pool, fixture.generation.id);
-      expect(await retryParked(fixture.generation, 'bad', mended)).toEqual({
+      expect(await retryParked(fixture.generation, streamOf('bad'), mended)).toEqual({
         kind: 'cleared',
         events: 2,
       });
@@ -206,12 +207,12 @@ describe('the projector engine', () => {
       expect(after!.epoch).toBe(before!.epoch + 1n);
       expect(await count(fixture, 'operations_hub_runs', `status = 'running'`)).toBe(2);
       expect(await count(fixture, 'parked_events')).toBe(0);
-      expect(await retryParked(fixture.generation, 'bad', mended)).toEqual({ kind: 'not_parked' });
+      expect(await retryParked(fixture.generation, streamOf('bad'), mended)).toEqual({ kind: 'not_parked' });
     });
 
     test('a discarded event stays out, of a new generation too, and what follows it is applied', async () => {
       const decision = { actor: 'ops', reason: 'written by a broken deployment' };
-      const result = await discardParked(fixture.generation, 'bad', decision, fixture.options);
+      const result = await discardParked(fixture.generation, streamOf('bad'), decision, fixture.options);
       expect(result.kind).toBe('cleared');
       const again = await fixture.anotherGeneration();
       await fixture.catchUp(again);
@@ -249,7 +250,7 @@ describe('the projector engine', () => {
       expect.objectContaining({ runId: 'bad', revision: 0, cause: 'Error: cannot show this' }),
     ]);
     expect(await count(fixture, 'operations_hub_runs')).toBe(1);
-    expect(await retryParked(fixture.generation, 'bad', fixture.options)).toEqual({
+    expect(await retryParked(fixture.generation, streamOf('bad'), fixture.options)).toEqual({
       kind: 'cleared',
       events: 1,
     });

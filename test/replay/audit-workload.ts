@@ -1,5 +1,6 @@
 import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';
+import { streamOf } from '../../src/events/operation-run-events';
 import { discardParked } from '../../src/projector/parked-streams';
 import type { ProjectionFixture } from '../support/projection';
 
@@ -82,6 +83,6 @@ export async function writeEverything(fixture: ProjectionFixture): Promise<void>
   await fixture.writeRaw('unreadable', 0, 'OperationRunQueued', { occurredAt: T0 });
   await fixture.catchUp(fixture.generation, { batchSize: 73 });
   const decision = { actor: 'ops', reason: 'written by a broken deployment' };
-  const result = await discardParked(fixture.generation, 'discarded', decision, fixture.options);
+  const result = await discardParked(fixture.generation, streamOf('discarded'), decision, fixture.options);
   if (result.kind !== 'cleared') throw new Error(`the discard left ${result.kind}`);
 }

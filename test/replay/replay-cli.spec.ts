@@ -12,10 +12,13 @@ import {
   rollbackVerb,
   startReplayVerb,
 } from '../../src/cli/replay';
+import { discardParkedEvent, retryParkedStream, showParked } from '../../src/cli/parked';
 import { addReplayCommands } from '../../src/cli/replay-commands';
+import { fail } from '../../src/cli/serve';
 import { START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { generationById, liveGeneration } from '../../src/projector/generations';
+import { runCli } from '../support/run-cli';
 import { AS_OF, createReplaysFixture } from './replays-app';
 import type { ReplaysFixture } from './replays-app';
 
@@ -67,7 +70,7 @@ afterEach(async () => {
 async function run(work: (output: Output) => Promise<void>, json = false) {
   const { output, told } = fakeOutput(json);
   process.exitCode = undefined;
-  await work(output);
+  await work(output).catch((error: unknown) => fail(error, json));
   const exitCode = process.exitCode ?? 0;
   process.exitCode = undefined;
   return { ...told, text: told.lines.join('\n'), exitCode };
@@ -137,8 +140,14 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   expect(errors.join('')).toMatch(
     /^the cutover to generation \d+ is refused\n {2}\d+ runs .*\n {2}\d+ runs go/,
   );
+  errors = [];
   const json = await run((output) => cutoverVerb(output, id, { maxChange: 5, apply: true }), true);
-  expect(json).toMatchObject({ exitCode: 1, value: { refused: 'gate', details: expect.any(Array) as [] } });
+  expect(json).toMatchObject({ exitCode: 1, value: undefined });
+  expect(JSON.parse(errors.join(''))).toEqual({
+    error: expect.stringMatching(/^the cutover to generation \d+ is refused\n {2}\d+ runs/) as string,
+    code: 'gate',
+    details: [expect.stringContaining('change class'), expect.stringContaining('is forbidden')],
+  });
   expect(await liveId()).toBe(first);
 
   const blank = { maxChange: 5, force: true, reason: '  ' };
@@ -162,10 +171,13 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   );
   expect(await liveId()).toBe(id);
   // As one who read the preview before somebody else went back.
+  errors = [];
   const late = await run((output) => rollbackVerb(output, { apply: true, from: first }), true);
-  expect(late).toMatchObject({
-    exitCode: 1,
-    value: { refused: 'wrong_state', message: `generation ${first} is no longer live: ${id} is` },
+  expect(late).toMatchObject({ exitCode: 1, value: undefined });
+  expect(JSON.parse(errors.join(''))).toEqual({
+    error: `generation ${first} is no longer live: ${id} is`,
+    code: 'wrong_state',
+    details: [],
   });
   expect(await liveId()).toBe(id);
   await run((output) => rollbackVerb(output, { apply: true, reason: 'too quiet' }));
@@ -259,7 +271,9 @@ test('status lists generations or tells of one; abort asks for --apply; refusals
   expect(errors.join('')).toMatch(
     /^there is no generation 9\nthere is no policy version 99: there are [\d, ]+\nthere is no classifier version 99: .*\nthere is no standby generation to go back to\n$/,
   );
-  await expect(run((output) => startReplayVerb(output, { until: 'noon' }))).rejects.toThrow('--until noon');
+  errors = [];
+  expect((await run((output) => startReplayVerb(output, { until: 'noon' }))).exitCode).toBe(2);
+  expect(errors.join('')).toContain('--until noon');
 });
 
 test('log tells who did what to which generation and why, the latest first, and no more than asked for', async () => {
@@ -277,6 +291,35 @@ test('log tells who did what to which generation and why, the latest first, and 
     expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.start +2 +tighter$/),
   ]);
   expect((await run((output) => replayLogVerb(output, 1))).value).toHaveLength(1);
+});
+
+test("a parked stream that is no run's could not be named on the command line", async () => {
+  const streamId = 'orders-1';
+  await fixture.writeForeign(streamId, 1);
+  const list = await run((output) => showParked(output));
+  expect(list.lines[1]).toMatch(/^--stream orders-1 +0 +OrderPlaced +1 /);
+  const again = await run((output) => retryParkedStream(output, streamId));
+  expect(again).toMatchObject({ exitCode: 1, value: { streamId, runId: null, kind: 'parked_again' } });
+  expect(again.text).toMatch(/^stream orders-1 stays parked at revision 0: .*not of an operation run/);
+  const flags = { reason: 'none of ours', apply: true };
+  const would = await run((output) => discardParkedEvent(output, streamId, { ...flags, apply: false }));
+  expect(would.text).toBe(
+    'would leave out revision 0 (OrderPlaced) of stream orders-1 for good; add --apply',
+  );
+  const done = await run((output) => discardParkedEvent(output, streamId, flags));
+  expect(done).toMatchObject({ exitCode: 0, value: { streamId, runId: null, kind: 'cleared', events: 1 } });
+  expect((await run((output) => showParked(output))).value).toEqual([]);
+  expect(await fixture.audited()).toEqual([
+    { actor: 'olga', action: 'parked.retry', reason: null },
+    { actor: 'olga', action: 'parked.discard', reason: 'none of ours' },
+  ]);
+
+  // One or the other.
+  for (const named of [[], ['a-run', '--stream', streamId]]) {
+    const ended = await runCli(['parked', 'retry', ...named, '--json'], {});
+    expect(ended).toMatchObject({ code: 1, stdout: '' });
+    expect(JSON.parse(ended.stderr)).toEqual({ error: expect.stringMatching(/^give .*--stream/) as string });
+  }
 });
 
 test('the command line hands flags over as the verbs take them, and refuses others', async () => {

@@ -1,3 +1,4 @@
+import { comparisonLines } from '../../src/cli/replay-lines';
 import type { EventStore } from '../../src/event-store/event-store';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import { formatPosition, START } from '../../src/events/position';
@@ -236,6 +237,21 @@ describe('replays', () => {
       `select actor, action, reason from opstruth.audit_entries where action = 'replay.cutover'`,
     );
     expect(rows).toEqual([{ actor: 'ops', action: 'replay.cutover', reason: 'agreed with the team' }]);
+  });
+
+  test('objections and totals spoke of 1 runs', async () => {
+    const next = await build(await startReplay(context, {}, OPERATOR));
+    await fixture.pool.query(
+      `delete from ${next.schema}.run_facts where run_id = (
+         select run_id from ${next.schema}.run_facts where problem_class = 'none' and stale_at is null limit 1)`,
+    );
+    const gate = { ...GATE, maxChangePercent: 0 };
+    const { objections, comparison } = await checkCutover(context, next.id, gate, AS_OF);
+    expect(objections).toEqual([
+      expect.stringMatching(/^1 run \(0\.\d\d %\) changes class, more than 0 %$/),
+      '1 run goes from none to absent, which is forbidden',
+    ]);
+    expect(comparisonLines(comparison)[0]).toMatch(/^1 of \d+ runs changes class \(0\.\d\d %\)$/);
   });
 
   test('a second replay is refused while one is under way, and every step checks the state', async () => {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { PassThrough } from 'node:stream';
 import { Global, Module } from '@nestjs/common';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -6,6 +7,7 @@ import type { LightMyRequestResponse } from 'fastify';
 import type { TokenRequest } from '../../src/auth/mint-token';
 import { createVerifier } from '../../src/auth/verifier';
 import { parsePolicy } from '../../src/classifier/policy';
+import { comparePositions } from '../../src/events/position';
 import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
 import { HttpModule } from '../../src/http/http.module';
 import { NestLogger, createLogger } from '../../src/observability/logger';
@@ -25,6 +27,7 @@ import { simulateWorkload } from '../../src/simulator/workload';
 import { NOW, SECRET, bearer } from '../http/test-app';
 import { testClock } from '../support/database';
 import { createProjectionFixture, TEST_POLICY } from '../support/projection';
+import { eventually } from '../support/service';
 import type { LogKind } from '../support/test-log';
 
 export const AS_OF = '2026-01-01T00:25:00.000Z';
@@ -76,6 +79,22 @@ export async function createReplaysFixture(logKind?: LogKind) {
         new AbortController().signal,
       );
     },
+    /** Events of somebody else, in a stream that is no run's: PostgreSQL's log is open to them. */
+    async writeForeign(streamId: string, events: number) {
+      const result = await store.append({
+        streamId,
+        expectedRevision: 'no_stream',
+        events: Array.from({ length: events }, () => ({
+          eventId: randomUUID(),
+          type: 'OrderPlaced',
+          data: {},
+          metadata: { actor: 'a', plane: 'worker', commandId: 'c', correlationId: 'c', causationId: 'c' },
+        })),
+      });
+      if (result.kind === 'conflict') throw new Error(`${streamId} is there already`);
+      await eventually(async () => comparePositions(await store.tail(), result.position) >= 0);
+      await fixture.catchUp();
+    },
     /** The actions that left an audit entry, in the order in which they happened. */
     async audited() {
       const entries = await listAuditEntries(pool, 100);
@@ -92,8 +111,8 @@ const OPERATOR: Partial<TokenRequest> = {
 export const READER: Partial<TokenRequest> = { plane: 'system', subject: 'rita' };
 
 /** The operators' routes behind real tokens, over such a history. Looks at replays every 5 ms. */
-export async function createReplaysApp() {
-  const fixture = await createReplaysFixture();
+export async function createReplaysApp(logKind?: LogKind) {
+  const fixture = await createReplaysFixture(logKind);
   const providers = [
     { provide: OPERATOR_CONTEXT, useValue: fixture.context },
     { provide: REPLAY_EVENTS_TIMING, useValue: { everyMs: 5, quietLooks: 3 } },

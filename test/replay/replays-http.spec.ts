@@ -1,7 +1,9 @@
+import { streamOf } from '../../src/events/operation-run-events';
 import { START } from '../../src/events/position';
 import { openApiDocument } from '../../src/http/openapi';
 import { liveGeneration } from '../../src/projector/generations';
 import { discardAs, mendableIn } from '../../src/replay/parked-actions';
+import { dumpGeneration } from '../support/projection';
 import { createReplaysApp, AS_OF, READER } from './replays-app';
 import type { ReplaysApp } from './replays-app';
 
@@ -185,11 +187,54 @@ test('a stream that is parked in the new generation only is shown and dealt with
   // However it is asked for, on the command line as well.
   const { generation, parkedContext } = await mendableIn(app.context, id);
   await expect(
-    discardAs({ actor: 'olga', reason: '  ' }, generation, 'bad', parkedContext),
+    discardAs({ actor: 'olga', reason: '  ' }, generation, streamOf('bad'), parkedContext),
   ).rejects.toMatchObject({ code: 'reason_required' });
   const discarded = await app.post('parked/bad/discard', { generation: id, reason: 'never started' });
   expect(discarded.answer.data).toMatchObject({ kind: 'cleared' });
   expect((await app.get(`parked?generation=${id}`)).answer.data).toEqual({ streams: [] });
+});
+
+test("a parked stream that is no run's could not be named, so that nobody could clear it", async () => {
+  const own = await createReplaysApp('postgres');
+  const { rows } = await own.pool.query<{ run_id: string }>(
+    `select run_id from ${own.generation.schema}.run_facts order by run_id limit 1`,
+  );
+  // All but the name of a run's stream: what is done to it must not reach that run.
+  const streamId = `operation-run-${rows[0]!.run_id}`;
+  const before = await dumpGeneration(own.pool, own.generation.schema);
+  await own.writeForeign(streamId, 2);
+  expect((await own.get('parked')).answer.data).toEqual({
+    streams: [
+      expect.objectContaining({
+        streamId,
+        runId: null,
+        revision: 0,
+        eventType: 'OrderPlaced',
+        cause: expect.stringContaining('not of an operation run') as string,
+        events: 2,
+      }),
+    ],
+  });
+  expect((await own.post(`parked/${rows[0]!.run_id}/retry`)).statusCode).toBe(404);
+  const path = `parked/streams/${streamId}`;
+  expect((await own.post(`${path}/retry`, {}, READER)).statusCode).toBe(403);
+  expect((await own.post('parked/streams/elsewhere/retry')).answer).toMatchObject({
+    status: 404,
+    detail: 'stream elsewhere is not parked',
+  });
+  expect((await own.post(`${path}/retry`)).answer.data).toMatchObject({ kind: 'parked_again', events: 2 });
+  expect((await own.post(`${path}/discard`)).statusCode).toBe(400);
+  const reason = 'orders are none of ours';
+  expect((await own.post(`${path}/discard`, { reason })).answer.data).toEqual({ kind: 'cleared', events: 2 });
+  expect((await own.get('parked')).answer.data).toEqual({ streams: [] });
+  expect((await own.get('audit-entries')).answer.data).toMatchObject({
+    entries: [
+      { action: 'parked.discard', actor: 'olga', reason, details: { streamId, result: 'cleared' } },
+      { action: 'parked.retry', actor: 'olga', reason: null, details: { streamId, result: 'parked_again' } },
+    ],
+  });
+  expect(await dumpGeneration(own.pool, own.generation.schema)).toEqual(before);
+  await own.close();
 });
 
 test('every step says what stands in its way', async () => {

@@ -1,0 +1,97 @@
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { kyselyOn } from '../../src/db/database';
+import { SnapshotReader } from '../../src/db/snapshot-reader';
+import { streamOf } from '../../src/events/operation-run-events';
+import { discardParked } from '../../src/projector/parked-streams';
+import type { Surface } from '../../src/projector/surface';
+import { testClock } from '../support/database';
+import { createProjectionFixture, dumpGeneration } from '../support/projection';
+import type { ProjectionFixture } from '../support/projection';
+import { adminToken, createReadApp, getFrom, systemToken } from './read-fixture';
+
+const AT = '2026-01-01T00:00:00.000Z';
+
+let fixture: ProjectionFixture;
+let app: NestFastifyApplication;
+beforeAll(async () => {
+  fixture = await createProjectionFixture();
+  const { pool } = fixture;
+  app = await createReadApp(new SnapshotReader(kyselyOn(pool), { lookups: pool }), testClock(AT));
+  const queue = (runId: string, tenantId: string) => ({
+    runId,
+    command: {
+      kind: 'queue' as const,
+      at: AT,
+      workspaceId: 'w1',
+      tenantId,
+      type: 'sync',
+      initiator: null,
+      context: {},
+      summaryCounts: null,
+      predecessorRunId: null,
+      origin: null,
+    },
+  });
+  await fixture.write([queue('bad', 't1'), queue('good', 't2')]);
+  await fixture.catchUp();
+  await fixture.write([{ runId: 'bad', command: { kind: 'start', at: AT } }]);
+});
+afterAll(async () => {
+  await app.close();
+  await fixture.close();
+});
+
+interface Page {
+  status: string;
+  timeline: { event: string }[];
+  discardedEvents: object[];
+}
+const pageOf = async (runId: string, token: string, path = 'system/ops/runs', query = '') =>
+  getFrom<{ data: Page }>(app, `/${path}/${runId}${query}`, token);
+
+/** Surfaces as a broken version has them: one cannot show a run that has started. */
+function broken([first, ...others]: readonly Surface[]): Surface[] {
+  const table = first!.tables[0]!;
+  if (table.kind !== 'counted') throw new Error('this test wants a counted table');
+  const cells: typeof table.cells = (run) => {
+    if (run.facts.startedAt !== null) throw new Error('cannot show this');
+    return table.cells(run);
+  };
+  return [{ ...first!, tables: [{ ...table, cells }, ...first!.tables.slice(1)] }, ...others];
+}
+
+test('an event that folds and was left out by an operator left no mark on the page of its run', async () => {
+  const everything = await systemToken();
+  await fixture.catchUp(fixture.generation, { surfaces: broken(fixture.options.surfaces) });
+  expect((await pageOf('bad', everything)).body.data.discardedEvents).toEqual([]);
+  const decision = { actor: 'olga', reason: 'shown by a broken deployment' };
+  const result = await discardParked(fixture.generation, streamOf('bad'), decision, fixture.options);
+  expect(result.kind).toBe('cleared');
+
+  const page = await pageOf('bad', everything);
+  expect(page.body.data).toMatchObject({
+    status: 'queued',
+    timeline: [{ event: 'OperationRunQueued' }],
+    discardedEvents: [
+      {
+        event: 'OperationRunStarted',
+        revision: 1,
+        at: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3,6}Z$/) as string,
+        ...decision,
+      },
+    ],
+  });
+  const inAdmin = await pageOf('bad', await adminToken(), 'admin/operations');
+  expect(inAdmin.body.data.discardedEvents).toEqual(page.body.data.discardedEvents);
+  expect((await pageOf('good', everything)).body.data.discardedEvents).toEqual([]);
+  const elsewhere = await adminToken([{ id: 'w1', tenants: ['t2'] }]);
+  expect(await pageOf('bad', elsewhere, 'admin/operations')).toMatchObject({ status: 404 });
+
+  // Another generation says the same, from the log's first event on.
+  const again = await fixture.anotherGeneration();
+  await fixture.catchUp(again);
+  const live = await dumpGeneration(fixture.pool, fixture.generation.schema);
+  expect(await dumpGeneration(fixture.pool, again.schema)).toEqual(live);
+  const there = await pageOf('bad', everything, 'system/ops/runs', `?generation=${again.id}`);
+  expect(there.body.data.discardedEvents).toEqual(page.body.data.discardedEvents);
+});
