@@ -5,7 +5,7 @@ import type { Judge } from '../domain/classification';
 import { factsOf } from '../classifier/facts-document';
 import type { FactsDocument } from '../classifier/facts-document';
 import type { Instant } from '../events/instant';
-import { runIdOf } from '../events/operation-run-events';
+import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { formatPosition } from '../events/position';
 import { classify } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
@@ -178,5 +178,6 @@ async function parkedRevisions(client: PoolClient, schema: string): Promise<Map<
   const { rows } = await client.query<{ stream_id: string; revision: number }>(
     `select stream_id, min(revision) as revision from ${schema}.parked_events group by stream_id`,
   );
-  return new Map(rows.map((row) => [runIdOf(row.stream_id), row.revision]));
+  const ofRuns = rows.filter((row) => isRunStream(row.stream_id));
+  return new Map(ofRuns.map((row) => [runIdOf(row.stream_id), row.revision]));
 }

@@ -124,6 +124,19 @@ describe('a generation that says what the log says', () => {
   });
 });
 
+test('a parked stream that is no run counted as a run whose facts are missing', async () => {
+  const { pool, generation } = fixture;
+  const parked = `${generation.schema}.parked_events`;
+  await pool.query(
+    `insert into ${parked} (stream_id, revision, event_type, commit, prepare, cause) values ('operation-run-42', 3, 'Odd', 1, 1, 'odd')`,
+  );
+  try {
+    expect((await surfaces()).found).toEqual([]);
+  } finally {
+    await pool.query(`delete from ${parked} where stream_id = 'operation-run-42'`);
+  }
+});
+
 describe('what is planted is found and named', () => {
   test('a wrong value in one row', async () => {
     const statement = `update $schema.operations_hub_runs set status = 'queued' where run_id = 'reconciled'`;
