@@ -29,6 +29,8 @@ import { processIsAlive } from '../../src/db/file-lock';
 import { outsideFolder, serverAccount } from '../../src/db/postgres-server-account';
 import { copyOutside } from '../../src/db/postgres-server-binaries';
 
+const exec = promisify(execFile);
+
 let folder: string;
 let home: string;
 let opened: EmbeddedPostgres[];
@@ -36,9 +38,22 @@ let notices: string[];
 /** What tests leave outside of the folder of theirs. */
 let leftovers: string[];
 
+/** Of a server that was started before. To make a cluster takes longer than all the rest of a test. */
+let usedHome: string;
+
+beforeAll(async () => {
+  usedHome = join(await makeFolder(), 'home');
+  await (await openEmbedded(usedHome, { durable: false, onNotice: () => undefined })).stop();
+});
+
+afterAll(async () => {
+  const outside = await folderOutside(usedHome);
+  if (outside !== undefined) await rm(outside, { recursive: true, force: true });
+  await rm(dirname(usedHome), { recursive: true, force: true });
+});
+
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), `opstruth-test-${process.pid}-`));
-  await chmod(folder, 0o711);
+  folder = await makeFolder();
   home = join(folder, 'home');
   opened = [];
   notices = [];
@@ -50,6 +65,22 @@ afterEach(async () => {
   for (const path of leftovers) await rm(path, { recursive: true, force: true });
   await rm(folder, { recursive: true, force: true });
 });
+
+async function makeFolder(): Promise<string> {
+  const made = await mkdtemp(join(tmpdir(), `opstruth-test-${process.pid}-`));
+  await chmod(made, 0o711);
+  return made;
+}
+
+/** For tests about a server that runs, and not about how its cluster is made. */
+async function copyUsedHome(path = home): Promise<void> {
+  await exec('cp', ['-pR', usedHome, path]); // with owners, which fs.cp leaves out
+}
+
+async function startAgain(durable = false, path = home): Promise<EmbeddedPostgres> {
+  await copyUsedHome(path);
+  return start(durable, path);
+}
 
 /** Without waiting for disks, except where durability is the matter. */
 async function start(durable = false, path = home): Promise<EmbeddedPostgres> {
@@ -87,7 +118,7 @@ async function killServer(): Promise<number> {
 }
 
 test('a second opener shares the server, which ends with its last user', async () => {
-  const first = await start();
+  const first = await startAgain();
   const second = await start();
   expect([first.owned, second.owned]).toEqual([true, false]);
   expect(second.url).toBe(first.url);
@@ -123,7 +154,7 @@ test('openers that come at once start one server', async () => {
 });
 
 test('a killed server is started again with its data, though its pid file is still there', async () => {
-  const killed = await start(true);
+  const killed = await startAgain(true);
   await query(killed.url, 'create table kept as select 42 as answer');
   await killServer();
 
@@ -135,15 +166,15 @@ test('a killed server is started again with its data, though its pid file is sti
 });
 
 test('it is reached by a socket in its folder, or by its port where that path is too long for one', async () => {
-  const near = await start();
+  const near = await startAgain();
   expect(decodeURIComponent(near.url)).toContain(near.dataDir);
-  const far = await start(false, join(folder, 'x'.repeat(100)));
+  const far = await startAgain(false, join(folder, 'x'.repeat(100)));
   expect(far.url).toContain('@127.0.0.1:');
   expect(await query(far.url, 'select 1 as one')).toEqual([{ one: 1 }]);
 });
 
 test('a pid file whose pid belongs to another process by now does not keep the server from starting', async () => {
-  await start();
+  await startAgain();
   const pid = await killServer();
   const stale = await readFile(dataFile('postmaster.pid'), 'utf8');
   await writeFile(dataFile('postmaster.pid'), stale.replace(String(pid), String(process.pid)));
@@ -152,7 +183,7 @@ test('a pid file whose pid belongs to another process by now does not keep the s
 });
 
 test('a user that was killed neither keeps the server running nor the lock', async () => {
-  const server = await start();
+  const server = await startAgain();
   const gone = await exitedPid();
   await writeFile(join(home, 'postgres.uses', `${gone}.${randomUUID()}`), '');
   await writeFile(join(home, 'postgres.lock'), `${gone} ${randomUUID()}`);
@@ -162,6 +193,7 @@ test('a user that was killed neither keeps the server running nor the lock', asy
 });
 
 test('openDatabase without a url opens the embedded server of the home', async () => {
+  await copyUsedHome();
   const database = await openDatabase({ home, databasePoolSize: 2 });
   await noteLeftovers(home);
   const { rows } = await database.pool.query<{ name: string }>(
@@ -174,7 +206,7 @@ test('openDatabase without a url opens the embedded server of the home', async (
 });
 
 async function exitedPid(): Promise<number> {
-  const { stdout } = await promisify(execFile)(process.execPath, ['-p', 'process.pid']);
+  const { stdout } = await exec(process.execPath, ['-p', 'process.pid']);
   return Number(stdout);
 }
 

@@ -1,4 +1,5 @@
-import { eventually, startService } from '../support/service';
+import { eventually } from '../support/eventually';
+import { startService } from '../support/service';
 import type { Answer, Service } from '../support/service';
 import { logsWorthTesting } from '../support/test-log';
 

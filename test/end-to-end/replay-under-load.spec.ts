@@ -6,7 +6,8 @@ import { cutOver, DEFAULT_FORBIDDEN, rollBack } from '../../src/replay/cutover';
 import { startReplay } from '../../src/replay/replays';
 import { commandLine } from '../../src/simulator/command-line';
 import { simulateWorkload } from '../../src/simulator/workload';
-import { eventually, startService } from '../support/service';
+import { eventually } from '../support/eventually';
+import { startService } from '../support/service';
 import type { Answer, Service } from '../support/service';
 import { openTestStore } from '../support/test-log';
 

@@ -9,7 +9,7 @@ import { runScript } from '../support/child-process';
 import type { TestProcess } from '../support/child-process';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
-import { eventually } from '../support/service';
+import { eventually } from '../support/eventually';
 
 const WORKLOAD: WorkloadOptions = {
   seed: 3,

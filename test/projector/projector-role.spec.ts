@@ -8,7 +8,7 @@ import { generationById } from '../../src/projector/generations';
 import { testClock } from '../support/database';
 import { createProjectionFixture } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
-import { eventually } from '../support/service';
+import { eventually } from '../support/eventually';
 
 const T0 = '2026-01-01T00:00:00.000Z';
 const TTL_SECONDS = 1;

@@ -3,7 +3,7 @@ import { simulateWorkload } from '../../src/simulator/workload';
 import { giveWayToLive } from '../../src/replay/give-way';
 import { createProjectionFixture } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
-import { eventually } from '../support/service';
+import { eventually } from '../support/eventually';
 import { WORKLOAD } from './replay-world';
 
 const NEVER_MS = 60_000;

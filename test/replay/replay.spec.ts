@@ -15,7 +15,7 @@ import { planReplay } from '../../src/replay/replay-plan';
 import { abortReplay, ReplayRefusedError, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { dumpGeneration } from '../support/projection';
-import { eventually } from '../support/service';
+import { eventually } from '../support/eventually';
 
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';

@@ -7,7 +7,7 @@ import { generationById, liveGeneration } from '../../src/projector/generations'
 import { cutOver, rollBack } from '../../src/replay/cutover';
 import { retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
-import { eventually } from '../support/service';
+import { eventually } from '../support/eventually';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
