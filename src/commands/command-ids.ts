@@ -1,13 +1,12 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** The name space of every id this service derives, as text. Never change it: the ids in the log come from it. */
 const NAMESPACE = 'opstruth-command';
 
 /** A version 5 UUID that is a function of its parts. The parts are kept apart, so `a`, `bc` is not `ab`, `c`. */
 export function uuidOf(...parts: readonly string[]): string {
-  const hex = createHash('sha1')
-    .update(NAMESPACE + JSON.stringify(parts))
-    .digest('hex');
+  // At once and not by a Hash object, of which an import would make hundreds of thousands for the collector.
+  const hex = hash('sha1', NAMESPACE + JSON.stringify(parts));
   const variant = '89ab'[Number.parseInt(hex[16]!, 16) & 3]!;
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-5${hex.slice(13, 16)}-${variant}${hex.slice(17, 20)}-${hex.slice(20, 32)}`;
 }

@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import { surfaces } from '../../projections';
+import { surfaces } from '../../projections/surfaces';
 import { classifiedOf } from '../../projections/run-detail/detail';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import { decisionOf } from '../../src/classifier/decision-zone';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { Pool } from 'pg';
-import { surfaces } from '../../projections';
+import { surfaces } from '../../projections/surfaces';
 import { judgeWith } from '../../src/classifier/classifier';
 import { parsePolicy } from '../../src/classifier/policy';
 import type { Policy } from '../../src/classifier/policy';
