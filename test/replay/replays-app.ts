@@ -27,7 +27,7 @@ import { simulateWorkload } from '../../src/simulator/workload';
 import { NOW, SECRET, bearer } from '../http/test-app';
 import { testClock } from '../support/database';
 import { createProjectionFixture, TEST_POLICY } from '../support/projection';
-import { eventually } from '../support/service';
+import { eventually } from '../support/eventually';
 import type { LogKind } from '../support/test-log';
 
 export const AS_OF = '2026-01-01T00:25:00.000Z';
