@@ -1,4 +1,4 @@
-import { surfaces } from '../projections';
+import { surfaces } from '../projections/surfaces';
 import type { ClassifiedRun } from '../src/classifier/classified-run';
 import type { Judge } from '../src/domain/classification';
 import { decide } from '../src/domain/decider';

@@ -1,4 +1,4 @@
-import { surfaces } from '../projections';
+import { surfaces } from '../projections/surfaces';
 import { createGeneration } from '../src/projector/generations';
 import { readStates } from '../src/projector/run-states';
 import { sendTexts, TableLoad } from '../src/replay/table-load';

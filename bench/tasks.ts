@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { surfaces } from '../projections';
+import { surfaces } from '../projections/surfaces';
 import type { Append } from '../src/event-store/event-store';
 import { START } from '../src/events/position';
 import { runImport } from '../src/import/run-import';

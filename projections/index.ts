@@ -13,8 +13,6 @@ import { SystemStuckController } from './system-stuck/system-stuck.controller';
 import { TenantDashboardController } from './tenant-dashboard/tenant-dashboard.controller';
 import { WorkspaceOverviewController } from './workspace-overview/workspace-overview.controller';
 
-export { surfaces } from './surfaces';
-
 /** The read routes of every plane. Needs HttpModule for the clock and the guard. */
 @Module({})
 export class ProjectionsModule {

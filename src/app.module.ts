@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { Global, Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
-import { ProjectionsModule, surfaces } from '../projections';
+import { ProjectionsModule } from '../projections';
+import { surfaces } from '../projections/surfaces';
 import { createVerifier } from './auth/verifier';
 import type { Verifier } from './auth/verifier';
 import { CommandsModule } from './commands/commands.module';

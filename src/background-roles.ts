@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
-import { surfaces } from '../projections';
+import { surfaces } from '../projections/surfaces';
 import type { IdempotencyKeys } from './commands/idempotency';
 import type { RunCommandExecutor } from './commands/run-command-executor';
 import { sleep } from './event-store/abortable';

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Pool } from 'pg';
-import { surfaces } from '../projections';
+import { surfaces } from '../projections/surfaces';
 import { LATEST_CLASSIFIER } from './classifier/classifier';
 import { defaultPolicy, parsePolicy } from './classifier/policy';
 import type { Policy } from './classifier/policy';
@@ -12,7 +12,6 @@ import { openDatabase } from './db/database';
 import { migrate, schemaIsCurrent } from './db/migrate';
 import type { EventStore } from './event-store/event-store';
 import { ConnectionStringError } from './event-store/eventstoredb-connection-string';
-import { createEventStoreDbEventStore } from './event-store/eventstoredb-event-store';
 import type { SubscriptionObserver } from './event-store/eventstoredb-subscription';
 import { createPostgresEventStore } from './event-store/postgres-event-store';
 import { systemClock } from './events/instant';
@@ -36,6 +35,8 @@ export interface Runtime {
   observeSubscriptions(observer: SubscriptionObserver): void;
   close(): Promise<void>;
 }
+
+type EventStoreDb = typeof import('./event-store/eventstoredb-event-store');
 
 export interface RuntimeOptions {
   readonly migrate: boolean;
@@ -124,6 +125,9 @@ function openEventStoreDb(
   observer: SubscriptionObserver,
 ): EventStore | undefined {
   if (eventStoreUrl === undefined) return undefined;
+  // Its client is large, and most have no use for it.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { createEventStoreDbEventStore } = require('./event-store/eventstoredb-event-store') as EventStoreDb;
   try {
     return createEventStoreDbEventStore({
       url: eventStoreUrl,

@@ -1,4 +1,4 @@
-import { surfaces } from '../../projections';
+import { surfaces } from '../../projections/surfaces';
 import { counted } from '../counted';
 import { liveGeneration } from '../projector/generations';
 import type { AuditReport } from '../replay/audit';

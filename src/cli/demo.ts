@@ -15,7 +15,7 @@ import type { SimulatedCommand } from '../simulator/workload';
 import { demoSecret } from './dev-secret';
 import { table } from './output';
 import type { Output } from './output';
-import { stopSignal } from './serve';
+import { stopSignal } from './stop-signal';
 
 export interface DemoFlags {
   readonly once?: boolean;

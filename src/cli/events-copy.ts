@@ -8,7 +8,7 @@ import type { CopyLog, OpenOptions } from '../event-copy/copy-log';
 import { ConnectionStringError } from '../event-store/eventstoredb-connection-string';
 import { createLogger } from '../observability/logger';
 import type { Output, Progress } from './output';
-import { stopSignal } from './serve';
+import { stopSignal } from './stop-signal';
 
 export interface CopyFlags {
   readonly from: string;

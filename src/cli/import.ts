@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { surfaces } from '../../projections';
+import { surfaces } from '../../projections/surfaces';
 import { ConfigError } from '../config';
 import { counted } from '../counted';
 import { canonicalInstant } from '../events/instant';
@@ -16,7 +16,7 @@ import { createLease } from '../projector/lease';
 import { generationById } from '../projector/generations';
 import type { Runtime } from '../runtime';
 import type { Output, Progress } from './output';
-import { stopSignal } from './serve';
+import { stopSignal } from './stop-signal';
 import { withRuntime } from './with-runtime';
 
 export interface ImportFlags {

@@ -9,7 +9,7 @@ import type { ReplayStatus } from '../replay/replay-status';
 import { requireGeneration } from '../replay/replays';
 import type { Output, Progress } from './output';
 import type { Desk } from './replay-desk';
-import { stopSignal } from './serve';
+import { stopSignal } from './stop-signal';
 
 const LOOK_EVERY_MS = 500;
 /** As long as the servers' own, so that neither waits longer for the other than for one of its kind. */

@@ -1,4 +1,4 @@
-import { surfaces } from '../../projections';
+import { surfaces } from '../../projections/surfaces';
 import type { OperatorContext } from '../replay/operator-context';
 import type { Operator } from '../replay/replays';
 import type { Runtime } from '../runtime';

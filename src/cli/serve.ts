@@ -1,9 +1,8 @@
-import { ConfigError, loadConfig } from '../config';
+import { loadConfig } from '../config';
 import { createLogger } from '../observability/logger';
-import { ReplayRefusedError } from '../replay/replays';
 import { openRuntime } from '../runtime';
 import { startServer } from '../server';
-import { errorText } from './output';
+import { stopSignal } from './stop-signal';
 
 /** Serves until SIGINT or SIGTERM. */
 export async function serve(): Promise<void> {
@@ -18,60 +17,4 @@ export async function serve(): Promise<void> {
   log.info({ signal: await stopped }, 'stopping');
   await server.close();
   await runtime.close();
-}
-
-/** The first signal that asks to stop. A second one of the same kind ends the process at once. */
-export function stopSignal(): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => resolve(signal));
-  });
-}
-
-/** Errors whose message is meant for the person at the terminal; of any other the stack is wanted. */
-const SPOKEN = new Set([
-  'ConfigError',
-  'PolicyError',
-  'PolicyFileError',
-  'UnknownPolicyError',
-  'TokenFlagError',
-  'ImportError',
-  'DatabaseUnreachableError',
-  'SchemaNotCurrentError',
-  'GenerationMismatchError',
-  'ParkedLimitError',
-  'CheckpointBeyondTailError',
-  'EmbeddedPostgresError',
-  'MigrationError',
-  'EventCopyError',
-  'LogOccupiedError',
-  'EventStoreUnavailableError',
-  'EventStoreRefusedError',
-]);
-
-/** Addresses that cannot be listened on are settings too. */
-const ADDRESS_CODES = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);
-
-/**
- * Tells what ended a verb, in words where they are meant for people; a wrong setting ends with exit code 2. With --json
- * a refusal is told with its code and details.
- */
-export function fail(error: unknown, json = false): void {
-  process.stderr.write(errorText(json, wordsOf(error), factsOf(error)));
-  process.exitCode = error instanceof ConfigError || isAddressError(error) ? 2 : 1;
-}
-
-function wordsOf(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  if (isAddressError(error)) return `PORT, HOST: cannot listen there: ${error.message}`;
-  if (error instanceof ReplayRefusedError)
-    return [error.message, ...error.details.map((one) => `  ${one}`)].join('\n');
-  return SPOKEN.has(error.name) ? error.message : (error.stack ?? error.message);
-}
-
-function factsOf(error: unknown): object {
-  return error instanceof ReplayRefusedError ? { code: error.code, details: error.details } : {};
-}
-
-function isAddressError(error: unknown): boolean {
-  return error instanceof Error && ADDRESS_CODES.has((error as NodeJS.ErrnoException).code ?? '');
 }

@@ -3,7 +3,6 @@ import { DatabaseUnreachableError, openPool, requireReachable } from '../db/data
 import { openEmbedded } from '../db/embedded-postgres';
 import { migrate } from '../db/migrate';
 import type { EventStore } from '../event-store/event-store';
-import { createEventStoreDbEventStore } from '../event-store/eventstoredb-event-store';
 import type { LogWriter } from '../event-store/log-writer';
 import { createOrderedLogWriter } from '../event-store/ordered-log-writer';
 import { createPostgresEventStore } from '../event-store/postgres-event-store';
@@ -102,7 +101,12 @@ async function refuseWithoutLog(pool: Pool): Promise<void> {
     throw new EventCopyError('is a database without an event log (there is no opstruth.events)');
 }
 
+type EventStoreDb = typeof import('../event-store/eventstoredb-event-store');
+
 function openEventStoreDb(url: string, { onError }: OpenOptions): CopyLog {
+  // Its client is large, and no other verb has use for it.
+  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  const { createEventStoreDbEventStore } = require('../event-store/eventstoredb-event-store') as EventStoreDb;
   const store = createEventStoreDbEventStore({ url, onError });
   return {
     name: nameOf(url),

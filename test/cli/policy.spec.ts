@@ -5,7 +5,7 @@ import { parsePolicy } from '../../src/classifier/policy';
 import type { Output } from '../../src/cli/output';
 import { showParked } from '../../src/cli/parked';
 import { diffPolicies, propose, showPolicies, showPolicy } from '../../src/cli/policy';
-import { fail } from '../../src/cli/serve';
+import { fail } from '../../src/cli/fail';
 import { savePolicy } from '../../src/projector/policies';
 import { createTestDatabase } from '../support/database';
 import type { TestDatabase } from '../support/database';

@@ -1,4 +1,4 @@
-import { surfaces } from '../../projections';
+import { surfaces } from '../../projections/surfaces';
 import { openPool } from '../../src/db/database';
 import { generationById, liveGeneration } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';

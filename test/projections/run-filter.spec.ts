@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { z } from 'zod';
-import { surfaces } from '../../projections';
+import { surfaces } from '../../projections/surfaces';
 import {
   filterFields,
   filterOf,

@@ -14,7 +14,7 @@ import {
 } from '../../src/cli/replay';
 import { discardParkedEvent, retryParkedStream, showParked } from '../../src/cli/parked';
 import { addReplayCommands } from '../../src/cli/replay-commands';
-import { fail } from '../../src/cli/serve';
+import { fail } from '../../src/cli/fail';
 import { START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { generationById, liveGeneration } from '../../src/projector/generations';

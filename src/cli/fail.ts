@@ -1,0 +1,52 @@
+import { ConfigError } from '../config';
+import { ReplayRefusedError } from '../replay/replays';
+import { errorText } from './output';
+
+/** Errors whose message is meant for the person at the terminal; of any other the stack is wanted. */
+const SPOKEN = new Set([
+  'ConfigError',
+  'PolicyError',
+  'PolicyFileError',
+  'UnknownPolicyError',
+  'TokenFlagError',
+  'ImportError',
+  'DatabaseUnreachableError',
+  'SchemaNotCurrentError',
+  'GenerationMismatchError',
+  'ParkedLimitError',
+  'CheckpointBeyondTailError',
+  'EmbeddedPostgresError',
+  'MigrationError',
+  'EventCopyError',
+  'LogOccupiedError',
+  'EventStoreUnavailableError',
+  'EventStoreRefusedError',
+]);
+
+/** Addresses that cannot be listened on are settings too. */
+const ADDRESS_CODES = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);
+
+/**
+ * Tells what ended a verb, in words where they are meant for people; a wrong setting ends with exit code 2. With --json
+ * a refusal is told with its code and details.
+ */
+export function fail(error: unknown, json = false): void {
+  process.stderr.write(errorText(json, wordsOf(error), factsOf(error)));
+  process.exitCode = error instanceof ConfigError || isAddressError(error) ? 2 : 1;
+}
+
+function wordsOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (isAddressError(error)) return `PORT, HOST: cannot listen there: ${error.message}`;
+  if (error instanceof ReplayRefusedError)
+    return [error.message, ...error.details.map((one) => `  ${one}`)].join('\n');
+  return SPOKEN.has(error.name) ? error.message : (error.stack ?? error.message);
+}
+
+function factsOf(error: unknown): object {
+  return error instanceof ReplayRefusedError ? { code: error.code, details: error.details } : {};
+}
+
+function isAddressError(error: unknown): boolean {
+  return error instanceof Error && ADDRESS_CODES.has((error as NodeJS.ErrnoException).code ?? '');
+}
