@@ -1,12 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from 'pg';
 import type { EventStore } from '../../src/event-store/event-store';
-import { createEventStoreDbEventStore } from '../../src/event-store/eventstoredb-event-store';
 import { createPostgresEventStore } from '../../src/event-store/postgres-event-store';
 import { formatPosition } from '../../src/events/position';
-import { EventStoreDbStandIn } from './eventstoredb-stand-in';
 import { shareOfStore } from './shared-store';
 import type { Share } from './shared-store';
+
+/** EventStoreDB's client and the stand-in for its server: large, and loaded by the tests that have their log there. */
+/* eslint-disable @typescript-eslint/no-require-imports -- an import would load them for every test */
+const load = {
+  store: () =>
+    require('../../src/event-store/eventstoredb-event-store') as typeof import('../../src/event-store/eventstoredb-event-store'),
+  standIn: () => require('./eventstoredb-stand-in') as typeof import('./eventstoredb-stand-in'),
+};
+/* eslint-enable @typescript-eslint/no-require-imports */
 
 /** In the test's own database, in a stand-in of its own, or a share of the server at EVENT_STORE_TEST_URL. */
 export const LOG_KINDS = ['postgres', 'stand-in', 'server'] as const;
@@ -41,7 +48,7 @@ export async function createTestLog(
     case 'postgres':
       return { log: { kind }, close: () => Promise.resolve() };
     case 'stand-in': {
-      const standIn = new EventStoreDbStandIn();
+      const standIn = new (load.standIn().EventStoreDbStandIn)();
       await standIn.start();
       return {
         log: { kind: 'eventstoredb', url: standIn.url, share: null },
@@ -50,7 +57,7 @@ export async function createTestLog(
     }
     case 'server': {
       const url = process.env.EVENT_STORE_TEST_URL!;
-      const store = createEventStoreDbEventStore({ url, onError: tellOnConsole });
+      const store = load.store().createEventStoreDbEventStore({ url, onError: tellOnConsole });
       const share = { name: randomUUID(), begins: formatPosition(await store.tail()) };
       await store.close();
       return { log: { kind: 'eventstoredb', url, share }, close: () => Promise.resolve() };
@@ -64,7 +71,7 @@ export function openTestStore(
   onError: (error: Error) => void = tellOnConsole,
 ): EventStore {
   if (log.kind === 'postgres') return createPostgresEventStore({ pool, onError });
-  const store = createEventStoreDbEventStore({ url: log.url, onError });
+  const store = load.store().createEventStoreDbEventStore({ url: log.url, onError });
   return log.share ? shareOfStore(store, log.share) : store;
 }
 
