@@ -52,11 +52,11 @@ export async function hubRuns(view: RunView, page: PageParameters) {
         ])
         .where(inScope(scope))
         .where(matchesCell(shared)),
-      stale: staleRuns(db, 'operations_hub_runs', { filter: shared, scope, asOf }).select(countRows()),
+      stale: staleRuns(db, { filter: shared, scope, asOf }).select(countRows()),
     }),
     { lookup: !isBeyondRanges(filter) },
   );
-  // Counted cells know no instant, so the one tab that time alone fills is counted from the list.
+  // Counted cells know no instant, so the one tab that time alone fills is counted from the deadlines.
   const tabs = { ...rows.cells[0]!, active_stale_attention: rows.stale[0]!.n };
   return { meta, runs: rows.runs, counts: tabs };
 }

@@ -37,7 +37,7 @@ export async function countsByWorkspace(view: RunView) {
         .select(['workspace_id as place', ...bucketSums()])
         .groupBy('workspace_id')
         .orderBy('workspace_id'),
-      stale: staleRuns(db, 'system_runs_runs', view.selection)
+      stale: staleRuns(db, view.selection)
         .select(['workspace_id as place', countRows()])
         .groupBy('workspace_id'),
     }),

@@ -1,14 +1,13 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
-import { hasProblemClass } from '../../src/classifier/class-sql';
+import { staleRuns } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import { countsAt, bucketSums, countRows } from '../../src/http/summary-sql';
-import type { RunDeadlineTable, RunSummaryTable } from '../../src/projector/run-columns';
+import type { RunSummaryTable } from '../../src/projector/run-columns';
 
 interface Tables {
   tenant_dashboard_counts: RunSummaryTable;
-  tenant_dashboard_deadlines: RunDeadlineTable;
 }
 
 /** The tenant's counts at the view's instant. */
@@ -16,11 +15,7 @@ export async function tenantCounts(view: RunView) {
   const snapshot = await view.read(
     (db: Kysely<Tables>) => ({
       cells: db.selectFrom('tenant_dashboard_counts').select(bucketSums()).where(inScope(view.scope)),
-      stale: db
-        .selectFrom('tenant_dashboard_deadlines')
-        .select(countRows())
-        .where(inScope(view.scope))
-        .where(hasProblemClass(['active_stale_attention'], view.asOf)),
+      stale: staleRuns(db, view.selection).select(countRows()),
     }),
     LOOKUP,
   );

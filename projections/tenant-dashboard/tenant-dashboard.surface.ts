@@ -1,9 +1,4 @@
-import {
-  runDeadline,
-  runDeadlineColumns,
-  runSummaryCell,
-  runSummaryColumns,
-} from '../../src/projector/run-columns';
+import { runSummaryCell, runSummaryColumns } from '../../src/projector/run-columns';
 import type { Surface } from '../../src/projector/surface';
 
 /** One tenant's figures and what needs attention there. */
@@ -15,14 +10,6 @@ export const tenantDashboard: Surface = {
       name: 'tenant_dashboard_counts',
       columns: runSummaryColumns,
       cells: (run) => [runSummaryCell(run)],
-    },
-    {
-      kind: 'keyed',
-      name: 'tenant_dashboard_deadlines',
-      columns: runDeadlineColumns,
-      // Not on stale_at: every heartbeat moves it, and an unindexed column can change in place.
-      indexes: [{ on: 'workspace_id, tenant_id' }],
-      row: runDeadline,
     },
   ],
 };

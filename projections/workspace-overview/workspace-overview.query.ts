@@ -1,14 +1,13 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
-import { hasProblemClass } from '../../src/classifier/class-sql';
+import { staleRuns } from '../../src/http/run-filter-list';
 import { LOOKUP } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
 import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
-import type { RunDeadlineTable, RunSummaryTable } from '../../src/projector/run-columns';
+import type { RunSummaryTable } from '../../src/projector/run-columns';
 
 interface Tables {
   workspace_overview_counts: RunSummaryTable;
-  workspace_overview_deadlines: RunDeadlineTable;
 }
 
 /** The counts of each tenant that has runs, the tenantless ones last, at the view's instant. */
@@ -21,12 +20,7 @@ export async function countsByTenant(view: RunView) {
         .where(inScope(view.scope))
         .groupBy('tenant_id')
         .orderBy('tenant_id', (order) => order.asc().nullsLast()),
-      stale: db
-        .selectFrom('workspace_overview_deadlines')
-        .select(['tenant_id as place', countRows()])
-        .where(inScope(view.scope))
-        .where(hasProblemClass(['active_stale_attention'], view.asOf))
-        .groupBy('tenant_id'),
+      stale: staleRuns(db, view.selection).select(['tenant_id as place', countRows()]).groupBy('tenant_id'),
     }),
     LOOKUP,
   );

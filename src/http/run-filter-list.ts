@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Scope } from '../auth/principal';
 import { inScope } from '../auth/scope-sql';
 import type { RunDocument } from '../classifier/run-row';
-import type { RunFactsTable, RunListTable } from '../projector/run-columns';
+import type { RunDeadlineTable, RunFactsTable, RunListTable } from '../projector/run-columns';
 import type { Keyset } from './cursor';
 import { rangesOf } from './run-filter-ranges';
 import type { Range } from './run-filter-ranges';
@@ -144,18 +144,10 @@ function ofTypes({ type }: RunFilter): RawBuilder<SqlBool> {
 
 type Selection = Pick<ListRequest, 'filter' | 'scope' | 'asOf'>;
 
-/**
- * The runs of a list that are past their deadline at `asOf`. Only an active run has one, and up to it counts as `none`: said
- * here because the list's indexes know class and outcome, and no deadlines.
- */
-export function staleRuns<DB, Name extends keyof DB & string>(
-  db: Kysely<DB>,
-  table: ListTable<DB, Name>,
-  { filter, scope, asOf }: Selection,
-) {
+/** The runs under the filter that are past their deadline at `asOf`, from the one table of those that have one. */
+export function staleRuns<DB>(db: Kysely<DB>, { filter, scope, asOf }: Selection) {
   const stale: RunFilter = { ...filter, problemClass: ['active_stale_attention'] };
-  return asList(db)
-    .selectFrom(table as string)
-    .where(sql<SqlBool>`problem_class = 'none' and outcome = 'pending'`)
+  return (db as unknown as Kysely<{ run_deadlines: RunDeadlineTable }>)
+    .selectFrom('run_deadlines')
     .where(listed({ filter: stale, scope, asOf }));
 }

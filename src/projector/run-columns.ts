@@ -44,8 +44,7 @@ export const runWorkspaceColumns = {
 
 /** When a run that is still heard from goes stale: what turns counted cells into classes at any instant. */
 export const runDeadlineColumns = {
-  workspace_id: { type: 'text' },
-  tenant_id: { type: 'text', nullable: true },
+  ...runFilterColumns,
   run_id: { type: 'text' },
   stale_at: { type: 'timestamptz' },
 } as const satisfies Columns;
@@ -95,9 +94,7 @@ export interface RunSummaryTable extends Omit<RunFilterTable, 'type'> {
   n: number;
 }
 
-export interface RunDeadlineTable {
-  workspace_id: string;
-  tenant_id: string | null;
+export interface RunDeadlineTable extends RunFilterTable {
   run_id: string;
   stale_at: string;
 }
@@ -160,10 +157,21 @@ function lineageColumn({ evidence }: RunFacts): string {
 
 /** Null for a run that no clock can make stale: completed, or left alone by policy. */
 export function runDeadline(run: ClassifiedRun): Row | null {
-  const { stale_at } = classColumns(run);
+  const { problem_class, stale_at } = classColumns(run);
   if (!isActive(run) || stale_at === null) return null;
-  const { workspaceId, tenantId, runId } = run.facts;
-  return { workspace_id: workspaceId, tenant_id: tenantId, run_id: runId, stale_at };
+  const { facts } = run;
+  return {
+    workspace_id: facts.workspaceId,
+    tenant_id: facts.tenantId,
+    type: facts.type,
+    status: facts.status,
+    outcome: facts.outcome,
+    problem_class,
+    resolution: facts.resolution,
+    lineage: lineageColumn(facts),
+    run_id: facts.runId,
+    stale_at,
+  };
 }
 
 /**

@@ -20,13 +20,14 @@ import { createGeneration } from '../../src/projector/generations';
 import type { Generation, GenerationState } from '../../src/projector/generations';
 import { savePolicy } from '../../src/projector/policies';
 import type { Row, SurfaceTable } from '../../src/projector/surface';
+import { tablesOf } from '../../src/projector/surface-content';
 import { FACTS, factsRow } from '../../src/projector/table-writer';
 import { createTestDatabase, testClock } from '../support/database';
 import type { TestClock } from '../support/database';
 import { TEST_POLICY } from '../support/projection';
 
 const SECRET = 'a secret of at least thirty-two characters';
-const tables = surfaces.flatMap((surface) => surface.tables);
+const tables = tablesOf(surfaces);
 
 export interface Answer<T> {
   readonly status: number;

@@ -36,12 +36,7 @@ function shownIn(run: ClassifiedRun): string[] {
     .filter((name) => !everywhere.includes(name));
 }
 
-const ACTIVE = [
-  'tenant_dashboard_deadlines',
-  'workspace_overview_deadlines',
-  'progress_overlay_runs',
-  'system_stuck_runs',
-];
+const ACTIVE = ['progress_overlay_runs', 'system_stuck_runs'];
 
 test('every table has a name of its own, and rows with exactly its columns, null only where it may be', () => {
   expect(new Set(tables.map(({ name }) => name)).size).toBe(tables.length);

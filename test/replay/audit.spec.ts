@@ -177,11 +177,12 @@ describe('what is planted is found and named', () => {
       expect((await streams()).found).toMatchObject([one]);
       expect((await surfaces()).found).toMatchObject([one]);
     });
-    const stray = `insert into $schema.tenant_dashboard_deadlines values ('workspace-1', null, 'nobody', now())`;
-    await damaged(stray, 'tenant_dashboard_deadlines', async () => {
+    const stray = `insert into $schema.run_deadlines
+      values ('workspace-1', null, 'sync', 'running', 'pending', 'none', 'open', 'none', 'nobody', now())`;
+    await damaged(stray, 'run_deadlines', async () => {
       expect((await surfaces()).found).toContainEqual({
         runId: 'nobody',
-        table: 'tenant_dashboard_deadlines',
+        table: 'run_deadlines',
         column: '(row)',
         stored: 'present',
         expected: 'missing',
