@@ -9,7 +9,8 @@ export const runDeadlines: KeyedTable = {
   kind: 'keyed',
   name: 'run_deadlines',
   columns: runDeadlineColumns,
-  // Not on stale_at: every heartbeat moves it, and an unindexed column can change in place.
-  indexes: [{ on: 'workspace_id, tenant_id' }],
+  // Not on stale_at: every heartbeat moves it, and an unindexed column can change in place. Nor on the tenant: a workspace's
+  // active runs are few, the key finds them, and an index like the key would be taken for it by plans made early.
+  indexes: [],
   row: runDeadline,
 };
