@@ -5,7 +5,7 @@ import { copyText } from '../src/projector/copy-rows';
 import type { Generation } from '../src/projector/generations';
 import { indexesSql } from '../src/projector/generation-schema';
 import type { Row, Surface } from '../src/projector/surface';
-import { FACTS, factsRow } from '../src/projector/table-writer';
+import { FACTS, factsRow } from '../src/projector/engine-rows';
 import { sendTexts, TableLoad } from '../src/replay/table-load';
 import type { TableText } from '../src/replay/table-load';
 import { inLanes } from './in-parallel';

@@ -13,7 +13,7 @@ import { judgeFor } from '../projector/live-classification';
 import type { Row, SurfaceTable } from '../projector/surface';
 import { contentOf, rowOf, tablesOf } from '../projector/surface-content';
 import type { SurfaceContent } from '../projector/surface-content';
-import { FACTS, factsRow } from '../projector/table-writer';
+import { FACTS, factsRow } from '../projector/engine-rows';
 import type { AuditContext, AuditReport } from './audit';
 import { compareBuckets } from './audit-buckets';
 import { Recount } from './audit-cells';

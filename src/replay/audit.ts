@@ -10,7 +10,7 @@ import { isHistorical } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import type { Row, Surface } from '../projector/surface';
 import { contentOf, rowOf, tablesOf } from '../projector/surface-content';
-import { FACTS, factsRow } from '../projector/table-writer';
+import { FACTS, factsRow } from '../projector/engine-rows';
 import { Differences } from './audit-differences';
 import type { AuditDifference } from './audit-differences';
 import { generationIn, inSnapshot, rowsOfRuns, storedColumns } from './audit-snapshot';

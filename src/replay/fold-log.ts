@@ -6,7 +6,8 @@ import type { Generation } from '../projector/generations';
 import { IDLE_LIMIT } from '../projector/table-connection';
 import { CACHED_RUNS, fencedOr, moveCheckpoint, openFolding } from '../projector/run-folding';
 import type { FoldingOptions, Stretch } from '../projector/run-folding';
-import { FACTS, factsRow, factsUpdate, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
+import { FACTS, factsRow } from '../projector/engine-rows';
+import { factsUpdate, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
 import { logPages } from './log-pages';
 
 /** Small, because nothing else of this process runs while a page is folded. */

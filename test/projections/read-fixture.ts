@@ -21,7 +21,7 @@ import type { Generation, GenerationState } from '../../src/projector/generation
 import { savePolicy } from '../../src/projector/policies';
 import type { Row, SurfaceTable } from '../../src/projector/surface';
 import { tablesOf } from '../../src/projector/surface-content';
-import { FACTS, factsRow } from '../../src/projector/table-writer';
+import { FACTS, factsRow } from '../../src/projector/engine-rows';
 import { createTestDatabase, testClock } from '../support/database';
 import type { TestClock } from '../support/database';
 import { TEST_POLICY } from '../support/projection';
