@@ -5,7 +5,7 @@ import { copyText } from '../src/projector/copy-rows';
 import type { Generation } from '../src/projector/generations';
 import { indexesSql } from '../src/projector/generation-schema';
 import type { Row, Surface } from '../src/projector/surface';
-import { FACTS, factsRow } from '../src/projector/engine-rows';
+import { FACTS, factsRow, SCOPE_POSITIONS } from '../src/projector/engine-rows';
 import { sendTexts, TableLoad } from '../src/replay/table-load';
 import type { TableText } from '../src/replay/table-load';
 import { inLanes } from './in-parallel';
@@ -19,16 +19,6 @@ export interface TableLoader {
 
 /** Indexes made at the same time. */
 const INDEX_LANES = 2;
-
-const SCOPE_POSITIONS = {
-  name: 'scope_positions',
-  columns: {
-    workspace_id: { type: 'text' },
-    tenant_id: { type: 'text', nullable: true },
-    commit: { type: 'numeric' },
-    prepare: { type: 'numeric' },
-  },
-} as const satisfies Omit<TableText, 'text'>;
 
 /**
  * Fills an empty generation with what the surfaces' own functions make of runs, table by table, without a log. While
