@@ -52,13 +52,13 @@ function wantsJson(): boolean {
  * Verbs that bring the server, its framework or the routes' bodies with them are loaded when they are asked for: all others
  * begin in half the time.
  */
-/* eslint-disable @typescript-eslint/no-require-imports -- an import would load them now */
+/* oxlint-disable typescript/no-require-imports -- an import would load them now */
 const load = {
   serve: () => require('./cli/serve') as typeof import('./cli/serve'),
   demo: () => require('./cli/demo') as typeof import('./cli/demo'),
   import: () => require('./cli/import') as typeof import('./cli/import'),
 };
-/* eslint-enable @typescript-eslint/no-require-imports */
+/* oxlint-enable typescript/no-require-imports */
 
 /** A verb's action with the output that the global flags ask for; what it throws is told on standard error. */
 function verb<Args extends unknown[]>(work: (output: Output, ...args: Args) => Promise<void>) {

@@ -70,7 +70,8 @@ type Environment = z.infer<typeof environmentSchema>;
 
 /** How bearer tokens are verified: a shared secret (HS256) or the public keys of an issuer. */
 export type AuthConfig = (
-  { readonly kind: 'secret'; readonly secret: string } | { readonly kind: 'jwks'; readonly jwksUrl: string }
+  | { readonly kind: 'secret'; readonly secret: string }
+  | { readonly kind: 'jwks'; readonly jwksUrl: string }
 ) & { readonly issuer?: string; readonly audience?: string };
 
 export interface Config {

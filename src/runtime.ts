@@ -126,7 +126,7 @@ function openEventStoreDb(
 ): EventStore | undefined {
   if (eventStoreUrl === undefined) return undefined;
   // Its client is large, and most have no use for it.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  // oxlint-disable-next-line typescript/no-require-imports
   const { createEventStoreDbEventStore } = require('./event-store/eventstoredb-event-store') as EventStoreDb;
   try {
     return createEventStoreDbEventStore({

@@ -10,7 +10,8 @@ export type Capability = (typeof CAPABILITIES)[Plane][number];
 
 /** What a reader may see. Applied before anything is counted, so that the rest does not exist for them. */
 export type Scope =
-  { readonly kind: 'everything' } | { readonly kind: 'grants'; readonly grants: readonly Grant[] };
+  | { readonly kind: 'everything' }
+  | { readonly kind: 'grants'; readonly grants: readonly Grant[] };
 
 export interface Grant {
   readonly workspaceId: string;

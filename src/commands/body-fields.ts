@@ -40,7 +40,7 @@ export const text = z
   .string()
   .max(MAX_TEXT)
   .refine(isStorable, unstorable)
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex
   .transform((words) => maskSecrets(words.replace(/[\u0000-\u0008\u000b-\u001f\u007f]/g, '')).trim() || null)
   .nullish();
 

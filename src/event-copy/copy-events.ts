@@ -20,7 +20,11 @@ export interface CopyOptions {
 /** `total` is a guess while it is not known; null before there is anything to guess from. */
 export interface CopyProgress {
   readonly phase:
-    'looking at the target' | 'comparing' | 'copying' | 'reading the source' | 'reading the target';
+    | 'looking at the target'
+    | 'comparing'
+    | 'copying'
+    | 'reading the source'
+    | 'reading the target';
   readonly done: number;
   readonly total: number | null;
 }

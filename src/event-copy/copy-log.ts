@@ -105,7 +105,7 @@ type EventStoreDb = typeof import('../event-store/eventstoredb-event-store');
 
 function openEventStoreDb(url: string, { onError }: OpenOptions): CopyLog {
   // Its client is large, and no other verb has use for it.
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
+  // oxlint-disable-next-line typescript/no-require-imports
   const { createEventStoreDbEventStore } = require('../event-store/eventstoredb-event-store') as EventStoreDb;
   const store = createEventStoreDbEventStore({ url, onError });
   return {

@@ -45,7 +45,7 @@ function idOf(maxLength: number) {
       .string()
       .min(1)
       .max(maxLength)
-      // eslint-disable-next-line no-control-regex
+      // oxlint-disable-next-line no-control-regex
       .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
   );
 }

@@ -14,6 +14,13 @@ import { KnownRoutes } from './known-routes';
 import { serveOpenApi } from './openapi';
 import { ProblemFilter, sendProblem } from './problem.filter';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** How many bytes the body of this route may have, in place of BODY_LIMIT_BYTES. */
+    bodyLimit?: number;
+  }
+}
+
 export const BODY_LIMIT_BYTES = 1024 * 1024;
 
 /** Ids of other systems travel in paths: 200 characters of idSchema, each up to 4 bytes, percent-encoded. */
@@ -54,7 +61,7 @@ export function configureHttp(app: NestFastifyApplication): void {
   fastify.removeContentTypeParser('text/plain');
   fastify.addHook('onRoute', (route: RouteOptions) => {
     routes.add(route.url, route.method);
-    const limit = (route.config as { bodyLimit?: number } | undefined)?.bodyLimit;
+    const limit = route.config?.bodyLimit;
     if (limit !== undefined) route.bodyLimit = limit;
   });
   fastify.addHook('onRequest', (request, reply, done) => {

@@ -7,13 +7,13 @@ import { shareOfStore } from './shared-store';
 import type { Share } from './shared-store';
 
 /** EventStoreDB's client and the stand-in for its server: large, and loaded by the tests that have their log there. */
-/* eslint-disable @typescript-eslint/no-require-imports -- an import would load them for every test */
+/* oxlint-disable typescript/no-require-imports -- an import would load them for every test */
 const load = {
   store: () =>
     require('../../src/event-store/eventstoredb-event-store') as typeof import('../../src/event-store/eventstoredb-event-store'),
   standIn: () => require('./eventstoredb-stand-in') as typeof import('./eventstoredb-stand-in'),
 };
-/* eslint-enable @typescript-eslint/no-require-imports */
+/* oxlint-enable typescript/no-require-imports */
 
 /** In the test's own database, in a stand-in of its own, or a share of the server at EVENT_STORE_TEST_URL. */
 export const LOG_KINDS = ['postgres', 'stand-in', 'server'] as const;
