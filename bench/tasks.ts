@@ -1,11 +1,15 @@
 import { join } from 'node:path';
 import { surfaces } from '../projections/surfaces';
+import { parsePolicy } from '../src/classifier/policy';
+import type { Policy } from '../src/classifier/policy';
 import type { Append } from '../src/event-store/event-store';
 import { START } from '../src/events/position';
 import { runImport } from '../src/import/run-import';
 import { catchUp } from '../src/projector/generation-projector';
+import { judgeFor } from '../src/projector/live-classification';
 import { buildGeneration } from '../src/replay/generation-build';
 import type { OperatorContext } from '../src/replay/operator-context';
+import { proposePolicy } from '../src/replay/propose-policy';
 import { abortReplay, startReplay } from '../src/replay/replays';
 import type { Runtime } from '../src/runtime';
 import type { Measured, Task } from './bench-context';
@@ -88,16 +92,23 @@ async function project({ config, pool, store, generation, live }: Runtime) {
   return { events, seconds: (performance.now() - begun) / 1000 };
 }
 
-/** Builds a generation beside the live one until it is ready, and drops it. */
+/** Every run that has not ended goes stale at another instant. */
+const SHORTER_LIMITS: Policy = parsePolicy({
+  defaults: { queuedStaleAfterSeconds: 61, runningStaleAfterSeconds: 241, reconcileAfterSeconds: 1_801 },
+});
+
+const OPERATOR = { actor: 'bench', reason: null };
+
+/** Builds a generation of other rules beside the live one until it is ready, and drops it. */
 async function rebuild({ config, pool, store, live, clock }: Runtime, full: boolean) {
-  const judge = live.current();
-  const context: OperatorContext = { pool, store, surfaces, clock, judge: () => judge };
-  const operator = { actor: 'bench', reason: null };
-  const generation = await startReplay(context, { full }, operator);
+  const context: OperatorContext = { pool, store, surfaces, clock, judge: () => live.current() };
+  const { version: policyVersion } = await proposePolicy(pool, SHORTER_LIMITS, OPERATOR);
+  const generation = await startReplay(context, { full, policyVersion }, OPERATOR);
+  const judge = await judgeFor(pool, generation);
   const begun = performance.now();
   const options = { pool, store, surfaces, judge, batchSize: config.projectorBatchSize };
   await buildGeneration(generation.id, options, new AbortController().signal);
   const seconds = (performance.now() - begun) / 1000;
-  await abortReplay(context, generation.id, operator);
+  await abortReplay(context, generation.id, OPERATOR);
   return { events: generation.workTotal, seconds };
 }

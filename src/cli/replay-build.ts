@@ -78,7 +78,7 @@ function progressBars(output: Output, id: number) {
   return {
     show({ phase, unit, done, total }: ReplayStatus) {
       // The other phases have no figures of their own.
-      const measured = phase === 'folding' || phase === 'loading';
+      const measured = phase === 'folding' || phase === 'loading' || phase === 'judging';
       if (shown?.phase !== phase) {
         shown?.bar.stop();
         const left = measured ? Math.max(0, total - done) : 0;

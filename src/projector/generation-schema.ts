@@ -12,12 +12,10 @@ const STORAGE =
 /** The engine's own tables: what every generation needs whatever its surfaces. */
 function engineTables(schema: string): string[] {
   return [
-    // `active` and not the due instant is what the index knows: a heartbeat then leaves all indexes alone.
     `create table ${schema}.run_facts (
-  run_id text primary key, workspace_id text not null, tenant_id text, facts json not null, run json not null, position text not null,
+  run_id text not null, workspace_id text not null, tenant_id text, facts json not null, run json not null, position text not null,
   incomplete boolean not null, active boolean not null, reconcile_due_at timestamptz,
   problem_class text not null, stale_at timestamptz) ${STORAGE}`,
-    `create index run_facts_active on ${schema}.run_facts (run_id) where active`,
     `create table ${schema}.scope_positions (
   workspace_id text not null, tenant_id text, commit numeric(20) not null, prepare numeric(20) not null)`,
     `create unique index scope_positions_key on ${schema}.scope_positions (workspace_id, tenant_id) nulls not distinct`,
@@ -25,6 +23,15 @@ function engineTables(schema: string): string[] {
   stream_id text not null, revision int not null, event_type text not null,
   commit numeric(20) not null, prepare numeric(20) not null,
   cause text, parked_at timestamptz not null default now(), primary key (stream_id, revision))`,
+  ];
+}
+
+/** The key and index of `run_facts`: whoever folds needs them from the beginning, whoever copies it makes them afterwards. */
+export function runFactsIndexesSql(schema: string): string[] {
+  return [
+    `create unique index run_facts_key on ${schema}.run_facts (run_id)`,
+    // `active` and not the due instant is what the index knows: a heartbeat then leaves all indexes alone.
+    `create index run_facts_active on ${schema}.run_facts (run_id) where active`,
   ];
 }
 
@@ -70,7 +77,7 @@ export function tableIndexesSql(schema: string, table: SurfaceTable): string[] {
   ];
 }
 
-/** The schema, the engine's own tables, and those of the surfaces without their keys and indexes. */
+/** The schema, the engine's own tables, and those of the surfaces; keys and indexes come apart. */
 export function tablesSql(schema: string, surfaces: readonly Surface[]): string[] {
   return [
     `create schema ${schema}`,
@@ -79,9 +86,12 @@ export function tablesSql(schema: string, surfaces: readonly Surface[]): string[
   ];
 }
 
-/** The keys and indexes of the surfaces' tables, each to be made on its own. */
+/** The keys and indexes, each to be made on its own. */
 export function indexesSql(schema: string, surfaces: readonly Surface[]): string[] {
-  return tablesOf(surfaces).flatMap((table) => tableIndexesSql(schema, table));
+  return [
+    ...runFactsIndexesSql(schema),
+    ...tablesOf(surfaces).flatMap((table) => tableIndexesSql(schema, table)),
+  ];
 }
 
 /** Equal digests mean: this binary can go on with the generation's tables. */

@@ -1,6 +1,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Position } from '../events/position';
-import { indexesSql, surfacesDigest, tablesSql } from './generation-schema';
+import { indexesSql, runFactsIndexesSql, surfacesDigest, tablesSql } from './generation-schema';
 import type { Surface } from './surface';
 
 export type GenerationState = 'building' | 'ready' | 'live' | 'standby' | 'retired' | 'failed';
@@ -26,7 +26,7 @@ export interface Generation {
   readonly untilAt: string | null;
   readonly untilPosition: Position | null;
   /** Of a generation that is being built; see `src/replay/generation-build.ts`. */
-  readonly phase: 'folding' | 'loading' | 'indexing' | 'following';
+  readonly phase: 'folding' | 'loading' | 'indexing' | 'judging' | 'following';
   readonly workTotal: number;
   readonly workDone: number;
   readonly startedAt: Date | null;
@@ -118,8 +118,8 @@ export async function createGeneration(
     readonly classifierVersion: number;
     readonly policyVersion: number;
     readonly logIdentity: string;
-    /** Left out of a generation that is to be loaded in bulk, which is quicker without them. */
-    readonly withIndexes?: boolean;
+    /** Which keys and indexes it begins with: one that is to be loaded in bulk, which is quicker without. (Default: all) */
+    readonly indexed?: 'all' | 'run_facts' | 'none';
   },
 ): Promise<Generation> {
   const { rows } = await client.query<GenerationRow>(
@@ -138,12 +138,12 @@ export async function createGeneration(
     ],
   );
   const generation = generationOf(rows[0]!);
-  const { withIndexes = true, surfaces } = wanted;
-  for (const statement of [
-    ...tablesSql(generation.schema, surfaces),
-    ...(withIndexes ? indexesSql(generation.schema, surfaces) : []),
-  ])
-    await client.query(statement);
+  const { indexed = 'all', surfaces } = wanted;
+  const { schema } = generation;
+  for (const statement of tablesSql(schema, surfaces)) await client.query(statement);
+  if (indexed === 'all') for (const statement of indexesSql(schema, surfaces)) await client.query(statement);
+  if (indexed === 'run_facts')
+    for (const statement of runFactsIndexesSql(schema)) await client.query(statement);
   return generation;
 }
 

@@ -22,3 +22,8 @@ export function rowOf(content: SurfaceContent, index: number, _table: KeyedTable
 export function cellsOf(content: SurfaceContent, index: number, _table: CountedTable): readonly Row[] {
   return content[index] as readonly Row[];
 }
+
+/** The content of a run that no table shows. */
+export function nothingShown(tables: readonly SurfaceTable[]): SurfaceContent {
+  return tables.map((table) => (table.kind === 'keyed' ? null : []));
+}

@@ -3,23 +3,35 @@ import { openProjection } from '../projector/generation-projector';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { generationById, isHistorical } from '../projector/generations';
 import type { Generation } from '../projector/generations';
+import { judgeFor } from '../projector/live-classification';
+import type { Surface } from '../projector/surface';
+import { tablesOf } from '../projector/surface-content';
+import { building, emptyTables, ReplayEndedError } from './building';
+import { copyTables } from './copy-tables';
+import type { CopyTablesOptions } from './copy-tables';
 import { foldLog } from './fold-log';
 import type { FoldLogOptions } from './fold-log';
 import { giveWayToLive } from './give-way';
 import type { GiveWayOptions } from './give-way';
-import { emptyGeneration, loadRuns, ReplayEndedError } from './load-runs';
+import { judgeAnew } from './judge-anew';
+import type { JudgeAnewOptions } from './judge-anew';
+import { loadRuns } from './load-runs';
 import type { LoadRunsOptions } from './load-runs';
 import { logPages } from './log-pages';
 import { makeIndexes } from './make-indexes';
 
 /** `onStep` is told after each transaction of folding and loading, and after each index. */
 export interface BuildOptions
-  extends ProjectorOptions, Omit<FoldLogOptions & LoadRunsOptions, 'giveWay'>, GiveWayOptions {}
+  extends
+    ProjectorOptions,
+    Omit<FoldLogOptions & LoadRunsOptions & CopyTablesOptions & JudgeAnewOptions, 'giveWay'>,
+    GiveWayOptions {}
 
 /**
- * Makes a generation ready: folds the log into run facts, loads the read tables from those (or from another generation's
- * facts), makes the indexes, and catches up. Each row is written about once, by COPY, into a table without any index.
- * Goes on from where an earlier attempt was killed: folding from its checkpoint, loading from its beginning. Returns
+ * Makes a generation ready. From the log: folds it into run facts, loads the read tables from those, makes the indexes, and
+ * catches up. From another's facts: copies its tables, makes the indexes, judges the runs anew, and catches up. Rows are
+ * written before there is any index, but for those that another judgement changes. Goes on from where an earlier attempt was
+ * killed: folding and judging from where they stood, loading from its beginning. Returns
  * when it is `ready` or `signal` aborts; one that is not historical is then followed by the projector like the live one.
  */
 export async function buildGeneration(
@@ -41,12 +53,20 @@ export async function buildGeneration(
     generation = await building(pool, generationId);
   }
   if (generation.phase === 'loading') {
-    await loadRuns(generation, await sourceOf(pool, generation), options, signal);
+    if (generation.madeBy === 'facts')
+      await copyTables(generation, await sourceOf(pool, generation), options, signal);
+    else await loadRuns(generation, options, signal);
     if (signal.aborted) return;
     generation = await building(pool, generationId);
   }
   if (generation.phase === 'indexing') {
     await makeIndexes(generation, options, signal);
+    if (signal.aborted) return;
+    await enterPhase(pool, generation, generation.madeBy === 'facts' ? 'judging' : 'following');
+    generation = await building(pool, generationId);
+  }
+  if (generation.phase === 'judging') {
+    await judgeAnew(generation, await judgeFor(pool, await sourceOf(pool, generation)), options, signal);
     if (signal.aborted) return;
     await enterPhase(pool, generation, 'following');
     generation = await building(pool, generationId);
@@ -72,9 +92,8 @@ async function catchUpWithLog({ id }: Generation, options: BuildOptions, signal:
   }
 }
 
-/** Whose run facts the tables are loaded from. */
+/** Whose tables are copied. */
 async function sourceOf(pool: Pool, generation: Generation): Promise<Generation> {
-  if (generation.madeBy !== 'facts') return generation;
   const source = generation.madeFrom === null ? null : await generationById(pool, generation.madeFrom);
   if (!source) throw new Error(`replay ${generation.id}: the generation it is made from is gone`);
   return source;
@@ -88,8 +107,8 @@ async function takeOver(pool: Pool, id: number): Promise<void> {
   await pool.query(
     `update opstruth.generations
      set idle_seconds = idle_seconds + greatest(0, extract(epoch from clock_timestamp() -
-           greatest(started_at, phase_started_at, case when phase = 'folding' then checkpoint_at end))),
-         phase_started_at = clock_timestamp(), phase_done_before = events_applied
+           greatest(started_at, phase_started_at, case when phase in ('folding', 'judging') then checkpoint_at end))),
+         phase_started_at = clock_timestamp(), phase_done_before = case made_by when 'facts' then work_done else events_applied end
      where id = $1 and state = 'building' and phase <> 'following'`,
     [id],
   );
@@ -103,9 +122,17 @@ async function enterPhase(pool: Pool, { id, schema }: Generation, phase: Generat
   );
 }
 
-async function building(pool: Pool, id: number): Promise<Generation> {
-  const generation = await generationById(pool, id);
-  if (generation?.state !== 'building')
-    throw new ReplayEndedError(`replay ${id} is ${generation?.state ?? 'unknown'}: nothing is left to build`);
-  return generation;
+/** Takes a generation that is being built back to before the first event. */
+async function emptyGeneration(
+  pool: Pool,
+  generation: Generation,
+  surfaces: readonly Surface[],
+): Promise<void> {
+  const engine = ['run_facts', 'scope_positions', 'parked_events'];
+  await emptyTables(pool, generation, [...engine, ...tablesOf(surfaces).map(({ name }) => name)]);
+  await pool.query(
+    `update opstruth.generations set checkpoint_commit = 0, checkpoint_prepare = 0, events_applied = 0, work_done = 0,
+       phase_done_before = 0, epoch = epoch + 1 where id = $1 and state = 'building'`,
+    [generation.id],
+  );
 }

@@ -1,8 +1,9 @@
-import type { Pool } from 'pg';
-import { tableIndexesSql } from '../projector/generation-schema';
+import type { Pool, PoolClient } from 'pg';
+import { runFactsIndexesSql, tableIndexesSql } from '../projector/generation-schema';
 import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
+import { inLanes } from './in-lanes';
 
 /** Tables worked on at the same time. */
 const LANES = 2;
@@ -29,29 +30,30 @@ export async function makeIndexes(
   signal: AbortSignal,
 ): Promise<void> {
   const work = [
-    { name: 'run_facts', indexes: [] as string[] },
+    { name: 'run_facts', indexes: runFactsIndexesSql(schema) },
     ...tablesOf(surfaces).map((table) => ({ name: table.name, indexes: tableIndexesSql(schema, table) })),
   ];
-  await Promise.all(
-    Array.from({ length: LANES }, async () => {
+  const connections = {
+    open: async () => {
       const client = await pool.connect();
-      try {
-        await client.query(`set maintenance_work_mem = '${SORT_MEMORY}'`);
-        await client.query(`set default_statistics_target = ${STATISTICS_TARGET}`);
-        for (let table = work.shift(); table && !signal.aborted; table = work.shift()) {
-          for (const statement of table.indexes) {
-            await giveWay();
-            await client.query(unlessThere(statement));
-            await onStep?.();
-          }
-          await client.query(`vacuum (analyze) ${schema}.${table.name}`);
-        }
-      } finally {
-        await client.query('reset all').catch(() => undefined); // a broken connection is not used again
-        client.release();
-      }
-    }),
-  );
+      await client.query(`set maintenance_work_mem = '${SORT_MEMORY}'`);
+      await client.query(`set default_statistics_target = ${STATISTICS_TARGET}`);
+      return client;
+    },
+    close: async (client: PoolClient) => {
+      await client.query('reset all').catch(() => undefined); // a broken connection is not used again
+      client.release();
+    },
+  };
+  await inLanes(work, LANES, connections, async ({ name, indexes }, client) => {
+    if (signal.aborted) return;
+    for (const statement of indexes) {
+      await giveWay();
+      await client.query(unlessThere(statement));
+      await onStep?.();
+    }
+    await client.query(`vacuum (analyze) ${schema}.${name}`);
+  });
 }
 
 /** What a killed attempt had made is whole: an index comes with its transaction or not at all. */

@@ -7,13 +7,13 @@ export const replayStatusSchema = z
     /** A replay makes a generation: this is the number of both. */
     id: z.int(),
     state: z.enum(['building', 'ready', 'live', 'standby', 'retired', 'failed']),
-    phase: z.enum(['folding', 'loading', 'indexing', 'following']),
+    phase: z.enum(['folding', 'loading', 'indexing', 'judging', 'following']),
     madeBy: z.enum(['first', 'full', 'facts']),
     classifierVersion: z.int(),
     policyVersion: z.int(),
     /** Where a historical generation ends: an instant or a position. */
     until: z.string().nullable(),
-    /** What `done` and `total` count: events while the log is folded, runs while tables are loaded from run facts. */
+    /** What `done` and `total` count: events while the log is folded, runs while tables are loaded and runs are judged. */
     unit: z.enum(['events', 'runs']),
     done: z.int(),
     /** As counted at the start; of a historical generation the whole log, of which it reads a part. */
@@ -121,7 +121,7 @@ function progressOf(
   const measured = state === 'building';
   if (phase === 'loading')
     return under('runs', row.runs_loaded, row.runs_total, { before: 0, seconds: measured ? inPhase : null });
-  const seconds = measured && phase === 'folding' ? inPhase : null;
+  const seconds = measured && (phase === 'folding' || phase === 'judging') ? inPhase : null;
   return under(unit, done, row.work_total, { before: row.phase_done_before, seconds });
 }
 

@@ -6,7 +6,7 @@ import { isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import type { Lease } from '../projector/lease';
 import { buildGeneration } from './generation-build';
-import { ReplayEndedError } from './load-runs';
+import { ReplayEndedError } from './building';
 
 export interface ReplayWorkerOptions extends Omit<ProjectorOptions, 'judge'> {
   readonly judgeFor: (generation: Generation) => Promise<Judge>;

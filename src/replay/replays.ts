@@ -105,7 +105,7 @@ export async function startReplay(
       classifierVersion,
       policyVersion,
       logIdentity: live.logIdentity,
-      withIndexes: false,
+      indexed: facts ? 'none' : 'run_facts',
     });
     await client.query(
       `update opstruth.generations

@@ -5,6 +5,8 @@ import type { Columns, Row, Surface } from '../projector/surface';
 import { cellsOf, contentOf, rowOf, tablesOf } from '../projector/surface-content';
 import type { SurfaceContent } from '../projector/surface-content';
 import { cellKey } from '../projector/table-writer';
+import { unshown } from './unshown-runs';
+import type { Unshown } from './unshown-runs';
 
 /** What goes into one table by COPY. */
 export interface TableText {
@@ -13,15 +15,8 @@ export interface TableText {
   readonly text: string;
 }
 
-/** A run that a surface cannot show, and why. */
-export interface Unshown {
-  readonly run: ClassifiedRun;
-  readonly cause: string;
-}
-
 export interface LoadPage {
   readonly texts: readonly TableText[];
-  readonly shown: readonly ClassifiedRun[];
   readonly unshown: readonly Unshown[];
 }
 
@@ -39,15 +34,13 @@ export class TableLoad {
   }
 
   page(runs: readonly ClassifiedRun[]): LoadPage {
-    const shown: ClassifiedRun[] = [];
-    const unshown: Unshown[] = [];
+    const failed: Unshown[] = [];
     const contents: SurfaceContent[] = [];
     for (const run of runs)
       try {
         contents.push(contentOf(this.tables, run));
-        shown.push(run);
       } catch (error) {
-        unshown.push({ run, cause: String(error).slice(0, 1000) });
+        failed.push(unshown(run, error));
       }
     const textOf = rememberTexts();
     const texts = this.tables.flatMap((table, index) => {
@@ -59,7 +52,7 @@ export class TableLoad {
       const rows = contents.map((content) => rowOf(content, index, table)).filter((row) => row !== null);
       return [{ name: table.name, columns: table.columns, text: textOf(table.columns, rows) }];
     });
-    return { texts, shown, unshown };
+    return { texts, unshown: failed };
   }
 
   /** The counted tables, of all pages. */

@@ -7,7 +7,7 @@ import { judgeFor } from '../../src/projector/live-classification';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { checkCutover, cutOver } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/generation-build';
-import { ReplayEndedError } from '../../src/replay/load-runs';
+import { ReplayEndedError } from '../../src/replay/building';
 import { diffGenerations } from '../../src/replay/generation-diff';
 import { replayStatus } from '../../src/replay/replay-status';
 import type { ReplayStatus } from '../../src/replay/replay-status';
@@ -175,16 +175,17 @@ describe('replays', () => {
   });
 
   test('a builder that was paused while another loads the tables writes nothing more when it goes on', async () => {
-    const generation = await startReplay(context, { full: false }, OPERATOR);
+    const generation = await startReplay(context, { full: true }, OPERATOR);
     const judge = await judgeFor(fixture.pool, generation);
-    /** Waits after its first page for as long as nobody lets it go on: as a process that gets no processor does. */
+    /** Waits after its first page of rows for as long as nobody lets it go on: as a process that gets no processor does. */
     const pausedBuilder = async () => {
       let goOn = (): void => undefined;
       const gate = new Promise<void>((resolve) => (goOn = resolve));
       let waits = false;
-      const onStep = () => {
+      const onStep = async () => {
+        if ((await generationById(fixture.pool, generation.id))!.phase !== 'loading') return;
         waits = true;
-        return gate;
+        await gate;
       };
       const signal = new AbortController().signal;
       const outcome = buildGeneration(

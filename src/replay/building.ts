@@ -1,0 +1,73 @@
+import type { Pool, PoolClient } from 'pg';
+import { generationById } from '../projector/generations';
+import type { Generation } from '../projector/generations';
+import { IDLE_LIMIT } from '../projector/table-connection';
+
+/** Somebody else ended the replay, or took it over, while it was at work. */
+export class ReplayEndedError extends Error {
+  override readonly name = 'ReplayEndedError';
+}
+
+/** The generation as it is now. Throws ReplayEndedError when it is no longer being built. */
+export async function building(pool: Pool, id: number): Promise<Generation> {
+  const generation = await generationById(pool, id);
+  if (generation?.state !== 'building')
+    throw new ReplayEndedError(`replay ${id} is ${generation?.state ?? 'unknown'}: nothing is left to build`);
+  return generation;
+}
+
+/** To be called with how many rows a builder's conditional update of its generation has changed. */
+export function refuseEnded(id: number, rowCount: number | null): void {
+  if (rowCount !== 1) throw new ReplayEndedError(`replay ${id} was ended or taken over by somebody else`);
+}
+
+/** What an attempt at filling tables begins with. */
+export interface Emptied {
+  /** A process that was at work on them before, paused and now continued, is of an older one and writes nothing more. */
+  readonly epoch: string;
+  /** Table -> the file that it is kept in since. */
+  readonly files: ReadonlyMap<string, number>;
+}
+
+/** Takes tables of a generation that is being built back to their beginning. Throws ReplayEndedError. */
+export async function emptyTables(
+  pool: Pool,
+  { id, schema }: Generation,
+  names: readonly string[],
+): Promise<Emptied> {
+  const client = await pool.connect();
+  try {
+    return await inTransaction(client, async () => {
+      await client.query(`truncate ${names.map((name) => `${schema}.${name}`).join(', ')}`);
+      const { rows } = await client.query<{ epoch: string }>(
+        `update opstruth.generations set runs_loaded = 0, epoch = epoch + 1
+         where id = $1 and state = 'building' returning epoch`,
+        [id],
+      );
+      refuseEnded(id, rows.length);
+      const { rows: tables } = await client.query<{ name: string; file: number }>(
+        `select name, pg_relation_filenode(($1 || '.' || name)::regclass) as file from unnest($2::text[]) as name`,
+        [schema, names],
+      );
+      return { epoch: rows[0]!.epoch, files: new Map(tables.map(({ name, file }) => [name, file])) };
+    });
+  } finally {
+    client.release();
+  }
+}
+
+/** All of `work` or nothing of it; not for longer than IDLE_LIMIT between two statements. */
+export async function inTransaction<T>(
+  client: Pick<PoolClient, 'query'>,
+  work: () => Promise<T>,
+): Promise<T> {
+  await client.query(`begin; set local ${IDLE_LIMIT}`);
+  try {
+    const result = await work();
+    await client.query('commit');
+    return result;
+  } catch (error) {
+    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
+    throw error;
+  }
+}

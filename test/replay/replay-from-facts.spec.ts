@@ -1,0 +1,156 @@
+import type { Surface } from '../../src/projector/surface';
+import { generationById } from '../../src/projector/generations';
+import type { Generation } from '../../src/projector/generations';
+import { judgeFor } from '../../src/projector/live-classification';
+import { ReplayEndedError } from '../../src/replay/building';
+import { buildGeneration } from '../../src/replay/generation-build';
+import type { BuildOptions } from '../../src/replay/generation-build';
+import { abortReplay, startReplay } from '../../src/replay/replays';
+import { simulateWorkload } from '../../src/simulator/workload';
+import { dumpGeneration } from '../support/projection';
+import { eventually } from '../support/eventually';
+import { createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
+import type { ReplayWorld } from './replay-world';
+
+/** So small that a table of the fixture is copied in several transactions. */
+const SMALL_STEPS = { blocksPerStep: 12, runsPerPage: 60 };
+
+describe('a replay from run facts', () => {
+  let fixture: ReplayWorld['fixture'];
+  let context: ReplayWorld['context'];
+  let stricter: number;
+  let build: ReplayWorld['build'];
+
+  beforeEach(async () => {
+    ({ fixture, context, stricter, build } = await createReplayWorld());
+  });
+  afterEach(() => fixture.close());
+
+  async function buildInSteps(
+    generation: Generation,
+    options: Partial<BuildOptions> = {},
+    signal = new AbortController().signal,
+  ): Promise<Generation> {
+    const judge = await judgeFor(fixture.pool, generation);
+    await buildGeneration(generation.id, { ...fixture.options, judge, ...SMALL_STEPS, ...options }, signal);
+    return (await generationById(fixture.pool, generation.id))!;
+  }
+
+  async function rowsOf(request: Parameters<typeof startReplay>[1], surfaces = fixture.options.surfaces) {
+    const built = await startReplay(context, request, OPERATOR);
+    await buildInSteps(built, { surfaces });
+    const rows = await dumpGeneration(fixture.pool, built.schema);
+    await abortReplay(context, built.id, OPERATOR);
+    return rows;
+  }
+
+  test('stopped in any phase it goes on, judges no run twice and ends as one from the log', async () => {
+    const { id, workTotal } = await startReplay(context, { policyVersion: stricter }, OPERATOR);
+    const phases: string[] = [];
+    let generation = (await generationById(fixture.pool, id))!;
+    expect(generation.madeBy).toBe('facts');
+    // Loading begins anew each time, so that each sitting gets one step further; judging does not.
+    for (let steps = 1; generation.state === 'building'; steps++) {
+      const halting = new AbortController();
+      let done = 0;
+      const enough = generation.phase === 'judging' ? 1 : steps;
+      const onStep = () => void (++done >= enough && halting.abort());
+      generation = await buildInSteps(generation, { onStep }, halting.signal);
+      if (generation.state === 'building') phases.push(generation.phase);
+      expect(steps).toBeLessThan(200);
+    }
+    expect([...new Set(phases)]).toEqual(['loading', 'indexing', 'judging']);
+    expect(phases.filter((phase) => phase === 'judging').length).toBeGreaterThan(1);
+    expect(generation).toMatchObject({ state: 'ready', workDone: workTotal });
+    const rows = await dumpGeneration(fixture.pool, generation.schema);
+    await abortReplay(context, id, OPERATOR);
+    expect(rows).toEqual(await rowsOf({ policyVersion: stricter, full: true }));
+  });
+
+  test('what is projected while tables are copied is in the new ones once', async () => {
+    const later = [...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 80, idPrefix: 'later-' })];
+    const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
+    let projected = Promise.resolve();
+    const projectMore = async () => {
+      await fixture.write(later.splice(0, 60));
+      await fixture.catchUp();
+    };
+    await buildInSteps(generation, { onStep: () => (projected = projected.then(projectMore)) });
+    expect(later).toEqual([]);
+    const rows = await dumpGeneration(fixture.pool, generation.schema);
+    await abortReplay(context, generation.id, OPERATOR);
+    expect(rows).toEqual(await rowsOf({ policyVersion: stricter, full: true }));
+  });
+
+  test('a builder that was paused while another copies the tables writes nothing more when it goes on', async () => {
+    const generation = await startReplay(context, {}, OPERATOR);
+    /** Waits after its first step for as long as nobody lets it go on: as a process that gets no processor does. */
+    const pausedBuilder = async () => {
+      let goOn = (): void => undefined;
+      const gate = new Promise<void>((resolve) => (goOn = resolve));
+      let waits = false;
+      const onStep = () => {
+        waits = true;
+        return gate;
+      };
+      const outcome = buildInSteps(generation, { onStep }).then(
+        ({ state }) => state,
+        (error: unknown) => error,
+      );
+      await eventually(() => Promise.resolve(waits));
+      return { goOn, outcome };
+    };
+    const first = await pausedBuilder();
+    const second = await pausedBuilder();
+    first.goOn();
+    expect(await first.outcome).toBeInstanceOf(ReplayEndedError);
+    second.goOn();
+    expect(await second.outcome).toBe('ready');
+    expect(await dumpGeneration(fixture.pool, generation.schema)).toEqual(
+      await dumpGeneration(fixture.pool, fixture.generation.schema),
+    );
+  });
+
+  test('a run that no surface can show as it is judged now is parked and gone from every table', async () => {
+    const { pool } = fixture;
+    const { rows: some } = await pool.query<{ run_id: string }>(
+      `select run_id from ${fixture.generation.schema}.run_facts where facts->>'outcome' = 'partially_succeeded' limit 1`,
+    );
+    const { run_id: runId } = some[0]!;
+    const surfaces = fixture.options.surfaces.map((surface) => unableToShow(surface, runId));
+    const request = { policyVersion: stricter };
+    const fromFacts = await rowsOf(request, surfaces);
+    expect(fromFacts).toEqual(await rowsOf({ ...request, full: true }, surfaces));
+    const parked = await startReplay(context, request, OPERATOR);
+    await buildInSteps(parked, { surfaces });
+    const { rows } = await pool.query(
+      `select stream_id, cause from ${parked.schema}.parked_events where cause is not null`,
+    );
+    expect(rows).toEqual([{ stream_id: `operation_run-${runId}`, cause: 'Error: cannot show this' }]);
+  });
+
+  test('ended by an operator it stops, and leaves the reason as it is', async () => {
+    const generation = await startReplay(context, {}, OPERATOR);
+    const onStep = () => abortReplay(context, generation.id, { actor: 'olga', reason: 'changed my mind' });
+    await expect(buildInSteps(generation, { onStep })).rejects.toBeInstanceOf(ReplayEndedError);
+    expect((await generationById(fixture.pool, generation.id))!).toMatchObject({
+      state: 'failed',
+      failure: 'aborted by olga',
+    });
+    await build(await startReplay(context, {}, OPERATOR));
+  });
+});
+
+/** The surface as a broken version has it: the class that the run has under the stricter policy is one it cannot show. */
+function unableToShow(surface: Surface, runId: string): Surface {
+  const tables = surface.tables.map((table) => {
+    if (table.kind !== 'keyed') return table;
+    const row: typeof table.row = (run) => {
+      if (run.facts.runId === runId && run.timeline.before.problemClass === 'none')
+        throw new Error('cannot show this');
+      return table.row(run);
+    };
+    return { ...table, row };
+  });
+  return { ...surface, tables };
+}
