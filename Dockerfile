@@ -28,4 +28,4 @@ EXPOSE 3000
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health/live`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 # Node as the first process gets the signals itself and stops between transactions.
-CMD ["node", "dist/src/main.js"]
+CMD ["node", "--max-semi-space-size=64", "--initial-old-space-size=256", "dist/src/main.js"]

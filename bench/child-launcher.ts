@@ -1,19 +1,31 @@
 import { fork, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { packageFolder } from '../src/db/package-folder';
 import type { Launcher, Measured, Task } from './bench-context';
 
 const READY_TIMEOUT_MS = 60_000;
+/** Those of `npm start`, so that what is measured is what is served. */
+function nodeFlags(): string[] {
+  const { scripts } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as {
+    scripts: { start: string };
+  };
+  return scripts.start.match(/--\S+/g) ?? [];
+}
 
 /** Runs tasks and servers as processes of their own, from the build beside this file. */
 export const childLauncher: Launcher = { measure, serve, standIn };
 
 function measure(task: Task): Promise<Measured> {
   return new Promise((resolve, reject) => {
-    const child = fork(join(__dirname, 'child.js'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(join(__dirname, 'child.js'), {
+      execArgv: nodeFlags(),
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
     child.once('message', ({ measured }: { measured: Measured }) => resolve(measured));
     child.once('error', reject);
     child.once('exit', (code) => reject(new Error(`the ${task.kind} process ended with exit code ${code}`)));
@@ -23,7 +35,7 @@ function measure(task: Task): Promise<Measured> {
 
 async function serve(env: Readonly<Record<string, string>>) {
   const port = await freePort();
-  const child = spawn(process.execPath, [join(__dirname, '..', 'src', 'main.js')], {
+  const child = spawn(process.execPath, [...nodeFlags(), join(__dirname, '..', 'src', 'main.js')], {
     env: { PATH: process.env.PATH, ...env, PORT: String(port) },
     stdio: ['ignore', 'ignore', 'inherit'],
   });

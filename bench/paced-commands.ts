@@ -8,17 +8,25 @@ export interface Sample {
   readonly nth: number;
   /** From when the command was due. */
   readonly answeredMs: number;
-  readonly visibleMs: number;
+  /** Null when nobody asked for its effect. */
+  readonly visibleMs: number | null;
+}
+
+export interface Pace {
+  readonly perSecond: number;
+  /** The effect of every `readEvery`th command is read: more readers than that would be a load of their own. */
+  readonly readEvery: number;
+  /** Asked before each command, with how many were sent. */
+  readonly isOver: (sent: number) => boolean;
 }
 
 /**
- * Sends the workload's commands at a steady rate until `isOver`, never waiting for answers (an open loop), and reads each
- * one's effect as soon as it is answered. Throws the first failure.
+ * Sends the workload's commands at a steady rate until `isOver`, never waiting for answers (an open loop), and reads what
+ * came of some as soon as they are answered. Throws the first failure.
  */
 export async function pacedCommands(
   client: HttpClient,
-  perSecond: number,
-  isOver: (sent: number) => boolean,
+  { perSecond, readEvery, isOver }: Pace,
 ): Promise<{ readonly samples: readonly Sample[]; readonly rate: number }> {
   const samples: Sample[] = [];
   const commands = httpCommands();
@@ -39,8 +47,9 @@ export async function pacedCommands(
     const work = async () => {
       const { position, version } = await answered;
       const answeredMs = performance.now() - dueAt;
-      await untilVisible(client, command.runId, position, version);
-      samples.push({ nth, answeredMs, visibleMs: performance.now() - dueAt });
+      const isRead = nth % readEvery === 0;
+      if (isRead) await untilVisible(client, command.runId, position, version);
+      samples.push({ nth, answeredMs, visibleMs: isRead ? performance.now() - dueAt : null });
     };
     sending.push(work().catch((error: unknown) => void failures.push(error)));
   }
