@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
-import { tmpdir, userInfo } from 'node:os';
+import { access, chmod, constants, mkdtemp, readdir, rm, stat, statfs } from 'node:fs/promises';
+import { freemem, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { openPool } from '../../src/db/database';
 import { openEmbedded } from '../../src/db/embedded-postgres';
@@ -13,12 +13,20 @@ import type { TestServer } from './server';
 
 const HOME_PREFIX = 'opstruth-test-';
 
+/** Linux's file system in memory, and what its `statfs` calls itself. */
+const IN_MEMORY = '/dev/shm';
+const TMPFS = 0x01021994;
+/** A whole run needs less than one. */
+const ROOM_BYTES = 4 * 1024 ** 3;
+
 declare global {
   var opstruthTestServer: { embedded?: EmbeddedPostgres; home?: string; server: TestServer } | undefined;
 }
 
 /** One server for the whole run, with a migrated template database that every test file clones. */
 export default async function globalSetup(): Promise<void> {
+  // What a run writes is of no use after it; databases that are cloned in memory take it three quarters of the time.
+  if (process.env.TMPDIR === undefined && (await hasRoomInMemory())) process.env.TMPDIR = IN_MEMORY;
   const given = process.env.TEST_DATABASE_URL;
   if (given) {
     // Another run may use the same server, hence a template of our own.
@@ -43,6 +51,16 @@ export default async function globalSetup(): Promise<void> {
       await rm(home, { recursive: true, force: true });
       throw error;
     }
+  }
+}
+
+async function hasRoomInMemory(): Promise<boolean> {
+  try {
+    await access(IN_MEMORY, constants.W_OK);
+    const { type, bavail, bsize } = await statfs(IN_MEMORY);
+    return type === TMPFS && bavail * bsize > ROOM_BYTES && freemem() > ROOM_BYTES;
+  } catch {
+    return false; // no such folder here
   }
 }
 

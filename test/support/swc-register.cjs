@@ -1,13 +1,12 @@
 // Lets a child process of a test run TypeScript as jest does: node --require <this file> file.ts
 const { createHash } = require('node:crypto');
 const { mkdirSync, readFileSync, renameSync, writeFileSync } = require('node:fs');
-const { tmpdir, userInfo } = require('node:os');
 const { join } = require('node:path');
 const { transformSync, version } = require('@swc/core');
 
 // Some sixty processes load some three hundred files each: what one has compiled serves the others.
-const cache = join(tmpdir(), `opstruth-test-swc-${version}-${userInfo().uid}`);
-mkdirSync(cache, { recursive: true, mode: 0o700 });
+const cache = join(__dirname, '..', '..', 'node_modules', '.cache', `swc-${version}`);
+mkdirSync(cache, { recursive: true });
 const settings = readFileSync(require.resolve('./swc-register.cjs'));
 
 require.extensions['.ts'] = (module, filename) => {
