@@ -2,7 +2,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
-import { building, emptyTables, inTransaction, refuseEnded } from './building';
+import { emptyTables, inTransaction, refuseEnded } from './building';
 import type { Emptied } from './building';
 import { inLanes } from './in-lanes';
 
@@ -59,10 +59,6 @@ export async function copyTables(
       await giveWay();
       await copyStep(writer, { generation, source, emptied, snapshot, step, total });
       await onStep?.();
-    }).catch(async (error: unknown) => {
-      // Aborted and dropped: that there is no such table is not what went wrong.
-      await building(pool, generation.id);
-      throw error;
     });
     if (signal.aborted) return;
     const { checkpoint_commit, checkpoint_prepare, events_applied } = held[0];

@@ -36,9 +36,19 @@ export interface BuildOptions
  */
 export async function buildGeneration(
   generationId: number,
-  buildOptions: BuildOptions,
+  options: BuildOptions,
   signal: AbortSignal,
 ): Promise<void> {
+  try {
+    await build(generationId, options, signal);
+  } catch (error) {
+    // Aborted and dropped: that there is no such table any more is not what went wrong.
+    await building(options.pool, generationId);
+    throw error;
+  }
+}
+
+async function build(generationId: number, buildOptions: BuildOptions, signal: AbortSignal): Promise<void> {
   const options = { ...buildOptions, giveWay: giveWayToLive(buildOptions) };
   const { pool, surfaces } = options;
   await takeOver(pool, generationId);

@@ -68,10 +68,10 @@ export async function buildIfFree(
       return true;
     }
     options.log.error({ generation: generation.id, err: error }, 'a replay failed; it will be tried again');
-    await options.pool.query('update opstruth.generations set failure = $2 where id = $1', [
-      generation.id,
-      (error as Error).message,
-    ]);
+    await options.pool.query(
+      `update opstruth.generations set failure = $2 where id = $1 and state = 'building'`,
+      [generation.id, (error as Error).message],
+    );
   } finally {
     clearInterval(renewal);
     await lease.release();

@@ -4,18 +4,12 @@ import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { comparePositions, formatPosition, START } from '../events/position';
 import type { Position } from '../events/position';
-import {
-  createGeneration,
-  generationById,
-  isHistorical,
-  isOfSurfaces,
-  listGenerations,
-} from '../projector/generations';
+import { createGeneration, generationById, isHistorical, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
-import { candidateOf, requireLive } from './replay-plan';
+import { candidateOf, factsWillDo, requireLive } from './replay-plan';
 import type { Candidate } from './replay-plan';
 
 /** Who asks, and why; both are kept with what was done. */
@@ -86,7 +80,8 @@ export async function startReplay(
   await loadPolicy(pool, policyVersion);
   const { until } = request;
   await requireReached(context, until);
-  const facts = !request.full && until === undefined && isOfSurfaces(live, surfaces);
+  const rules = { classifierVersion, policyVersion };
+  const facts = !request.full && until === undefined && factsWillDo(live, rules, surfaces);
   const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
 
   return inLockedRegistry(context, async (client, generations) => {

@@ -83,7 +83,7 @@ test('plan prints the work and the matrix per workspace, and changes nothing', a
   const plan = await run((output) => planReplayVerb(output, { policy: fixture.stricter, asOf: AS_OF }));
   expect(plan.value).toMatchObject({ asOf: AS_OF, madeBy: 'facts', to: { policyVersion: fixture.stricter } });
   expect(plan.text).toMatch(
-    /from the run facts of generation 1: [\d,]+ runs to read, about [\d.]+ s at an assumed 3,000 runs\/s: no such/,
+    /from the run facts of generation 1: [\d,]+ runs to read, about [\d.]+ s at an assumed 6,000 runs\/s: no such/,
   );
   expect(plan.text).toMatch(/\d+ of \d+ runs change class \(\d+\.\d\d %\)/);
   expect(plan.text).toMatch(/workspace workspace-1\nfrom +to +runs\nnone +unchanged +\d+\n/);

@@ -5,11 +5,12 @@ import { judgeFor } from '../../src/projector/live-classification';
 import { ReplayEndedError } from '../../src/replay/building';
 import { buildGeneration } from '../../src/replay/generation-build';
 import type { BuildOptions } from '../../src/replay/generation-build';
+import { planReplay } from '../../src/replay/replay-plan';
 import { abortReplay, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { dumpGeneration } from '../support/projection';
 import { eventually } from '../support/eventually';
-import { createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
+import { AS_OF, createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
 /** So small that a table of the fixture is copied in several transactions. */
@@ -83,7 +84,7 @@ describe('a replay from run facts', () => {
   });
 
   test('a builder that was paused while another copies the tables writes nothing more when it goes on', async () => {
-    const generation = await startReplay(context, {}, OPERATOR);
+    const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
     /** Waits after its first step for as long as nobody lets it go on: as a process that gets no processor does. */
     const pausedBuilder = async () => {
       let goOn = (): void => undefined;
@@ -106,9 +107,9 @@ describe('a replay from run facts', () => {
     expect(await first.outcome).toBeInstanceOf(ReplayEndedError);
     second.goOn();
     expect(await second.outcome).toBe('ready');
-    expect(await dumpGeneration(fixture.pool, generation.schema)).toEqual(
-      await dumpGeneration(fixture.pool, fixture.generation.schema),
-    );
+    const rows = await dumpGeneration(fixture.pool, generation.schema);
+    await abortReplay(context, generation.id, OPERATOR);
+    expect(rows).toEqual(await rowsOf({ policyVersion: stricter, full: true }));
   });
 
   test('a run that no surface can show as it is judged now is parked and gone from every table', async () => {
@@ -129,15 +130,31 @@ describe('a replay from run facts', () => {
     expect(rows).toEqual([{ stream_id: `operation_run-${runId}`, cause: 'Error: cannot show this' }]);
   });
 
-  test('ended by an operator it stops, and leaves the reason as it is', async () => {
-    const generation = await startReplay(context, {}, OPERATOR);
-    const onStep = () => abortReplay(context, generation.id, { actor: 'olga', reason: 'changed my mind' });
+  test('by the rules in force it would be a copy of rows as they are: the log is read', async () => {
+    const { schema } = fixture.generation;
+    await fixture.pool.query(`update ${schema}.operations_hub_runs set type = 'planted'`);
+    expect(await planReplay(context, {}, AS_OF)).toMatchObject({ madeBy: 'full', runsToRead: 0 });
+    const built = await build(await startReplay(context, {}, OPERATOR));
+    expect(built.madeBy).toBe('full');
+    const { rows } = await fixture.pool.query(
+      `select count(*)::int as wrong from ${built.schema}.operations_hub_runs where type = 'planted'`,
+    );
+    expect(rows).toEqual([{ wrong: 0 }]);
+  });
+
+  test.each([
+    ['from facts', false],
+    ['from the log', true],
+  ])('one %s that an operator ends stops, and its failure says who did', async (_, full) => {
+    const generation = await startReplay(context, { policyVersion: stricter, full }, OPERATOR);
+    const ending = { actor: 'olga', reason: 'changed my mind' };
+    let ended: Promise<void> | undefined;
+    const onStep = () => (ended ??= abortReplay(context, generation.id, ending));
     await expect(buildInSteps(generation, { onStep })).rejects.toBeInstanceOf(ReplayEndedError);
     expect((await generationById(fixture.pool, generation.id))!).toMatchObject({
       state: 'failed',
       failure: 'aborted by olga',
     });
-    await build(await startReplay(context, {}, OPERATOR));
   });
 });
 

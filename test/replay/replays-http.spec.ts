@@ -22,7 +22,7 @@ test('a plan needs no capability, leaves nothing behind, and its matrix is that 
     madeBy: 'facts',
     asOf: AS_OF,
     estimatedSeconds: expect.any(Number) as number,
-    assumedPerSecond: 3_000,
+    assumedPerSecond: 6_000,
   });
   expect(await app.audited()).toEqual([]);
 
