@@ -2,7 +2,7 @@
 import 'reflect-metadata';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Command, InvalidArgumentError, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { CAPABILITIES } from './auth/principal';
 import type { Plane } from './auth/principal';
 import { audit } from './cli/audit';
@@ -12,6 +12,7 @@ import { fail } from './cli/fail';
 import { addEventsCommands } from './cli/events-commands';
 import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
+import { collect, instant, named, positive } from './cli/option-values';
 import { createOutput, errorText, outliveReaders } from './cli/output';
 import type { Output } from './cli/output';
 import { discardParkedEvent, retryParkedStream, showParked } from './cli/parked';
@@ -23,15 +24,11 @@ import type { SimulateFlags } from './cli/simulate';
 import { status } from './cli/status';
 import { token } from './cli/token';
 import { packageFolder } from './db/package-folder';
-import { canonicalInstant } from './events/instant';
 import { streamOf } from './events/operation-run-events';
 
 const { version } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as {
   version: string;
 };
-
-/** The largest id that PostgreSQL keeps; of anything else it is more than enough. */
-const LARGEST = 2_147_483_647;
 
 const program = new Command('opstruth')
   .description('One truth for every operations surface.')
@@ -96,7 +93,7 @@ program
   .description('import a real history: a folder with a mapping.json, or commands as NDJSON')
   .argument('[dir]', 'a folder with raw files and a mapping.json')
   .option('--ndjson <file>', 'in place of a folder: one command a line; - for standard input')
-  .option('--until <instant>', 'of a folder, leave later rows out')
+  .option('--until <instant>', 'of a folder, leave later rows out', instant)
   .option('--rejects <file>', 'where rows that cannot be read go (default: <dataset>.rejects.ndjson)')
   .action(
     verb((output, dir: string | undefined, flags: ImportFlags) =>
@@ -225,15 +222,11 @@ parked
     ),
   );
 
-addReplayCommands(program, verb, positive);
-addEventsCommands(program, verb, positive);
+addReplayCommands(program, verb);
+addEventsCommands(program, verb);
 
 outliveReaders();
 void program.parseAsync();
-
-function collect(value: string, before: string[]): string[] {
-  return [...before, value];
-}
 
 interface ParkedFlags {
   readonly stream?: string;
@@ -244,24 +237,4 @@ function parkedStream(command: Command, runId: string | undefined, stream: strin
   if ((runId === undefined) === (stream === undefined))
     command.error("error: give the id of a run, or --stream with a stream that is no run's");
   return stream ?? streamOf(runId!);
-}
-
-function named(text: string): string {
-  if (text.trim() === '') throw new InvalidArgumentError('must not be empty');
-  return text;
-}
-
-function instant(text: string): string {
-  try {
-    return canonicalInstant(text);
-  } catch {
-    throw new InvalidArgumentError('must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z');
-  }
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > LARGEST)
-    throw new InvalidArgumentError(`must be a whole number from 1 to ${LARGEST}`);
-  return value;
 }

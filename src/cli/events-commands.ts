@@ -2,6 +2,7 @@ import { Option } from 'commander';
 import type { Command } from 'commander';
 import { copyVerb } from './events-copy';
 import type { CopyFlags } from './events-copy';
+import { positive } from './option-values';
 import type { Output } from './output';
 
 type Verb = <Args extends unknown[]>(
@@ -11,7 +12,7 @@ type Verb = <Args extends unknown[]>(
 const IN_FLIGHT = 32;
 
 /** `opstruth events ...`. The variables keep credentials out of the list of processes. */
-export function addEventsCommands(program: Command, verb: Verb, positive: (text: string) => number): void {
+export function addEventsCommands(program: Command, verb: Verb): void {
   const events = program.command('events').description('the log itself: bring it into another store');
   events
     .command('copy')

@@ -1,6 +1,7 @@
-import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
+import type { Instant } from '../events/instant';
 import { DEFAULT_MAX_CHANGE_PERCENT } from '../replay/cutover';
+import { end, instant, percent, positive } from './option-values';
 import type { Output } from './output';
 import {
   abortReplayVerb,
@@ -23,7 +24,7 @@ type Verb = <Args extends unknown[]>(
 const LOG_ENTRIES = 50;
 
 /** `opstruth replay ...`: whatever would change something only says so without `--apply`, but for `start`. */
-export function addReplayCommands(program: Command, verb: Verb, positive: (text: string) => number): void {
+export function addReplayCommands(program: Command, verb: Verb): void {
   const replay = program
     .command('replay')
     .description('rebuild the read tables under another policy or classifier, and switch to them');
@@ -33,7 +34,7 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .option('--policy <n>', 'a policy version (default: the one in force)', positive)
     .option('--classifier <n>', 'a classifier version (default: the one in force)', positive)
     .option('--full', 'read the log even where the run facts would do')
-    .option('--as-of <instant>', 'judge the classes at this instant (default: now)')
+    .option('--as-of <instant>', 'judge the classes at this instant (default: now)', instant)
     .action(verb((output, flags: PlanFlags) => planReplayVerb(output, flags)));
   replay
     .command('start')
@@ -41,7 +42,7 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .option('--policy <n>', 'a policy version (default: the one in force)', positive)
     .option('--classifier <n>', 'a classifier version (default: the one in force)', positive)
     .option('--full', 'read the log even where the run facts would do')
-    .option('--until <end>', 'a historical generation instead, up to an instant or a position')
+    .option('--until <end>', 'a historical generation instead, up to an instant or a position', end)
     .option('--detach', 'leave the building to a serving process')
     .option('--reason <text>', 'why, kept with the generation')
     .action(verb((output, flags: StartFlags) => startReplayVerb(output, flags)));
@@ -64,8 +65,8 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .command('diff')
     .description('what differs between the live generation and a ready or standby one')
     .argument('<id>', 'a generation', positive)
-    .option('--as-of <instant>', 'judge the classes at this instant (default: now)')
-    .action(verb((output, id: number, flags: { asOf?: string }) => diffReplayVerb(output, id, flags)));
+    .option('--as-of <instant>', 'judge the classes at this instant (default: now)', instant)
+    .action(verb((output, id: number, flags: { asOf?: Instant }) => diffReplayVerb(output, id, flags)));
   replay
     .command('cutover')
     .description('make a ready generation the live one')
@@ -101,11 +102,4 @@ export function addReplayCommands(program: Command, verb: Verb, positive: (text:
     .option('--apply', 'do it (without: only say what would be done)')
     .option('--reason <text>', 'why, kept with the decision')
     .action(verb((output, id: number, flags: StepFlags) => abortReplayVerb(output, id, flags)));
-}
-
-function percent(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value <= 100))
-    throw new InvalidArgumentError('must be a number from 0 to 100');
-  return value;
 }

@@ -1,11 +1,10 @@
-import { ConfigError } from '../config';
-import { canonicalInstant } from '../events/instant';
+import type { Instant } from '../events/instant';
 import { listGenerations } from '../projector/generations';
 import { listAuditEntries } from '../replay/audit-entries';
 import { checkCutover, cutOver, DEFAULT_FORBIDDEN, previewRollBack, rollBack } from '../replay/cutover';
 import { diffGenerations } from '../replay/generation-diff';
 import { planReplay, requireLive } from '../replay/replay-plan';
-import { parseUntil, previewEnding, requireCandidate } from '../replay/replay-requests';
+import { previewEnding, requireCandidate } from '../replay/replay-requests';
 import { listReplays, replayStatus } from '../replay/replay-status';
 import {
   abortReplay,
@@ -16,6 +15,7 @@ import {
   startReplay,
   stateOf,
 } from '../replay/replays';
+import type { StartRequest } from '../replay/replays';
 import type { Output } from './output';
 import { buildOrFollow } from './replay-build';
 import { onReplays, operatorOf } from './replay-desk';
@@ -28,11 +28,11 @@ export interface CandidateFlags {
 }
 export interface PlanFlags extends CandidateFlags {
   readonly full?: boolean;
-  readonly asOf?: string;
+  readonly asOf?: Instant;
 }
 export interface StartFlags extends CandidateFlags {
   readonly full?: boolean;
-  readonly until?: string;
+  readonly until?: NonNullable<StartRequest['until']>;
   readonly detach?: boolean;
   readonly reason?: string;
 }
@@ -52,22 +52,24 @@ export interface RollbackFlags extends StepFlags {
 }
 
 export async function planReplayVerb(output: Output, flags: PlanFlags) {
-  const asOf = asOfFlag(flags.asOf);
   await onReplays(async ({ context }) => {
     await requireCandidate(context, candidateOf(flags));
     const request = { ...candidateOf(flags), full: flags.full };
-    const plan = await planReplay(context, request, asOf ?? context.clock.now());
+    const plan = await planReplay(context, request, flags.asOf ?? context.clock.now());
     output.result(plan, planLines);
   });
 }
 
 /** Makes the generation, then sees it built: here, or by the process that came first. `detach`: only makes it. */
 export async function startReplayVerb(output: Output, flags: StartFlags) {
-  const until = untilFlag(flags.until);
   await onReplays(async (desk) => {
     const { context } = desk;
     await requireCandidate(context, candidateOf(flags));
-    const request = { ...candidateOf(flags), full: flags.full ?? false, ...(until && { until }) };
+    const request = {
+      ...candidateOf(flags),
+      full: flags.full ?? false,
+      ...(flags.until && { until: flags.until }),
+    };
     const { id } = await startReplay(context, request, operatorOf(flags.reason));
     if (flags.detach) await tell(output, desk, id);
     else await build(output, desk, id);
@@ -96,13 +98,12 @@ export async function replayLogVerb(output: Output, limit: number) {
   });
 }
 
-export async function diffReplayVerb(output: Output, id: number, flags: { asOf?: string }) {
-  const asOf = asOfFlag(flags.asOf);
+export async function diffReplayVerb(output: Output, id: number, flags: { asOf?: Instant }) {
   await onReplays(async ({ context }) => {
     const { pool, clock } = context;
     const other = stateOf(await listGenerations(pool), id, ['ready', 'standby'], 'compare');
     const live = await requireLive(pool);
-    output.result(await diffGenerations(pool, live, other, asOf ?? clock.now()), (comparison) => [
+    output.result(await diffGenerations(pool, live, other, flags.asOf ?? clock.now()), (comparison) => [
       `generation ${live.id} (live) -> ${id} (${other.state}), judged at ${comparison.asOf}`,
       ...comparisonLines(comparison),
     ]);
@@ -178,24 +179,4 @@ async function tell(output: Output, { context }: Desk, id: number): Promise<void
 
 function candidateOf({ policy, classifier }: CandidateFlags) {
   return { policyVersion: policy, classifierVersion: classifier };
-}
-
-function untilFlag(text: string | undefined) {
-  if (text === undefined) return undefined;
-  const until = parseUntil(text);
-  if (until) return until;
-  throw new ConfigError([
-    `--until ${text}: must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z, or a position such as 123.4`,
-  ]);
-}
-
-function asOfFlag(text: string | undefined) {
-  if (text === undefined) return undefined;
-  try {
-    return canonicalInstant(text);
-  } catch {
-    throw new ConfigError([
-      `--as-of ${text}: must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z`,
-    ]);
-  }
 }

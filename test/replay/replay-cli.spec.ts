@@ -251,7 +251,9 @@ test('a build that fails ends with exit code 1 and its words, and stays to be re
 });
 
 test('status lists generations or tells of one; abort asks for --apply; refusals are told in words', async () => {
-  await run((output) => startReplayVerb(output, { until: '2026-01-01T00:10:00Z', reason: 'the outage' }));
+  await run((output) =>
+    startReplayVerb(output, { until: { at: '2026-01-01T00:10:00.000Z' }, reason: 'the outage' }),
+  );
   const list = await run((output) => replayStatusVerb(output, undefined));
   expect(list.value).toMatchObject([{ id: 2, until: '2026-01-01T00:10:00.000Z' }, { id: 1 }]);
   expect(list.lines).toHaveLength(3);
@@ -271,9 +273,6 @@ test('status lists generations or tells of one; abort asks for --apply; refusals
   expect(errors.join('')).toMatch(
     /^there is no generation 9\nthere is no policy version 99: there are [\d, ]+\nthere is no classifier version 99: .*\nthere is no standby generation to go back to\n$/,
   );
-  errors = [];
-  expect((await run((output) => startReplayVerb(output, { until: 'noon' }))).exitCode).toBe(2);
-  expect(errors.join('')).toContain('--until noon');
 });
 
 test('log tells who did what to which generation and why, the latest first, and no more than asked for', async () => {
@@ -325,15 +324,10 @@ test("a parked stream that is no run's could not be named on the command line", 
 test('the command line hands flags over as the verbs take them, and refuses others', async () => {
   const calls: unknown[][] = [];
   const program = new Command().exitOverride();
-  addReplayCommands(
-    program,
-    () =>
-      (...args) => {
-        calls.push(args.slice(0, -1));
-        return Promise.resolve();
-      },
-    Number,
-  );
+  addReplayCommands(program, () => (...args) => {
+    calls.push(args.slice(0, -1));
+    return Promise.resolve();
+  });
   await program.parseAsync(['replay', 'cutover', '7', '--max-change', '2.5', '--force'], { from: 'user' });
   await program.parseAsync(['replay', 'start', '--policy', '3', '--full', '--until', '1.2'], {
     from: 'user',
@@ -341,7 +335,7 @@ test('the command line hands flags over as the verbs take them, and refuses othe
   await program.parseAsync(['replay', 'rollback', '--apply', '--from', '4'], { from: 'user' });
   expect(calls).toEqual([
     [7, { maxChange: 2.5, force: true }],
-    [{ policy: 3, full: true, until: '1.2' }],
+    [{ policy: 3, full: true, until: { position: { commit: 1n, prepare: 2n } } }],
     [{ apply: true, from: 4 }],
   ]);
   for (const command of program.commands[0]!.commands)
