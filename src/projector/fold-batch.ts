@@ -72,9 +72,7 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
     // Delivered once more (a checkpoint read by a process that was fenced): it is folded already.
     if (event.revision < (known?.version ?? 0)) continue;
     try {
-      const after = context.isDiscarded(streamId, event.revision)
-        ? stepOver(known, event)
-        : evolve(known, parseEvent(event));
+      const after = step(known, event, context);
       if (current) {
         current.after = after;
         current.events.push(event);
@@ -91,17 +89,50 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
     try {
       const run = classify(after, context.judge, position, newlyParked.has(streamId));
       changes.set(runIdOf(streamId), changeOf(before, run, context));
-    } catch (error) {
-      // The facts fold but cannot be classified or shown: the whole of this batch's news is set aside, in order.
+    } catch {
+      // The facts fold but cannot be classified or shown: the stream is parked from the event on that made them so.
+      const { shown, applied, cause } = asFarAsShown(before, folded, context);
+      if (shown) changes.set(runIdOf(streamId), shown);
       const behind = letters.filter((letter) => letter.event.streamId === streamId);
       removeAll(letters, behind);
-      folded.forEach((event, index) => letters.push({ event, cause: index === 0 ? causeOf(error) : null }));
+      folded
+        .slice(applied)
+        .forEach((event, index) => letters.push({ event, cause: index === 0 ? cause : null }));
       behind.forEach(({ event }) => letters.push({ event, cause: null }));
       newlyParked.add(streamId);
     }
   }
   markIncomplete(newlyParked, changes, context);
   return { changes, letters, newlyParked };
+}
+
+/**
+ * How far a run can be shown of events of which the last leave it as no surface can: event by event, so that it does not
+ * depend on where batches end.
+ */
+function asFarAsShown(
+  before: ClassifiedRun | null,
+  events: readonly StoredEvent[],
+  context: FoldContext,
+): { readonly shown: RunChange | null; readonly applied: number; readonly cause: string } {
+  let shown: RunChange | null = null;
+  let facts = before?.facts ?? null;
+  for (const [applied, event] of events.entries()) {
+    facts = step(facts, event, context);
+    try {
+      shown = changeOf(before, classify(facts, context.judge, formatPosition(event.position), true), context);
+    } catch (error) {
+      return { shown, applied, cause: causeOf(error) };
+    }
+  }
+  throw new Error(`${events[0]!.streamId}: it could not be shown, and then it could`);
+}
+
+/** The facts after one more event. Throws when it does not follow from them. */
+function step(facts: RunFacts | null, event: StoredEvent, { isDiscarded }: FoldContext): RunFacts {
+  return isDiscarded(event.streamId, event.revision)
+    ? stepOver(facts, event)
+    : evolve(facts, parseEvent(event));
 }
 
 function changeOf(before: ClassifiedRun | null, after: ClassifiedRun, { contentOf }: FoldContext): RunChange {

@@ -1,4 +1,5 @@
 import { isDeepStrictEqual } from 'node:util';
+import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { EventStore } from '../../src/event-store/event-store';
 import { streamOf } from '../../src/events/operation-run-events';
 import { simulateWorkload } from '../../src/simulator/workload';
@@ -6,6 +7,8 @@ import type { WorkloadOptions } from '../../src/simulator/workload';
 import { catchUp } from '../../src/projector/generation-projector';
 import { FencedError, ParkedLimitError } from '../../src/projector/run-folding';
 import { generationById } from '../../src/projector/generations';
+import type { Generation } from '../../src/projector/generations';
+import type { Surface } from '../../src/projector/surface';
 import { followProjections } from '../../src/projector/projection-news';
 import { discardParked, listParked, retryParked } from '../../src/projector/parked-streams';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
@@ -38,6 +41,13 @@ function queue(runId: string, at = T0) {
     origin: null,
   };
   return { runId, command };
+}
+
+function startedAndCancelled(runId: string) {
+  return [
+    { runId, command: { kind: 'start' as const, at: '2026-01-01T00:01:00.000Z' } },
+    { runId, command: { kind: 'cancel' as const, at: '2026-01-01T00:02:00.000Z', reason: null } },
+  ];
 }
 
 async function count(fixture: ProjectionFixture, table: string, where = 'true'): Promise<number> {
@@ -227,25 +237,41 @@ describe('the projector engine', () => {
     });
   });
 
+  test('a surface that could not show what an event did parked the run from the first event of the batch on', async () => {
+    const { pool, generation, options } = fixture;
+    await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);
+    const surfaces = throwingOn(
+      options.surfaces,
+      ({ facts }) => facts.runId === 'bad' && facts.status === 'completed',
+    );
+    const parkedAndShown = async (one: Generation) => {
+      const { rows } = await pool.query(
+        `select f.run_id, f.incomplete, l.status
+         from ${one.schema}.run_facts f join ${one.schema}.operations_hub_runs l using (run_id) order by 1`,
+      );
+      return {
+        parked: (await listParked(pool, one)).map(({ revision, cause }) => ({ revision, cause })),
+        rows,
+      };
+    };
+    await fixture.catchUp(generation, { surfaces });
+    const inOneBatch = await parkedAndShown(generation);
+    expect(inOneBatch).toMatchObject({
+      parked: [{ revision: 2, cause: 'Error: cannot show this' }],
+      rows: [
+        { run_id: 'bad', status: 'running', incomplete: true },
+        { run_id: 'good', status: 'queued', incomplete: false },
+      ],
+    });
+    const another = await fixture.anotherGeneration();
+    await fixture.catchUp(another, { surfaces, batchSize: 1 });
+    expect(await parkedAndShown(another)).toEqual(inOneBatch);
+  });
+
   test('a surface that throws on one run parks that run alone', async () => {
     await fixture.write([queue('good'), queue('bad')]);
-    const [first, ...others] = fixture.options.surfaces;
-    const table = first!.tables[0]!;
-    if (table.kind !== 'counted') throw new Error('this test wants a counted table');
-    const throwing = {
-      ...first!,
-      tables: [
-        {
-          ...table,
-          cells: (run: Parameters<typeof table.cells>[0]) => {
-            if (run.facts.runId === 'bad') throw new Error('cannot show this');
-            return table.cells(run);
-          },
-        },
-        ...first!.tables.slice(1),
-      ],
-    };
-    await fixture.catchUp(fixture.generation, { surfaces: [throwing, ...others] });
+    const surfaces = throwingOn(fixture.options.surfaces, ({ facts }) => facts.runId === 'bad');
+    await fixture.catchUp(fixture.generation, { surfaces });
     expect(await listParked(fixture.pool, fixture.generation)).toEqual([
       expect.objectContaining({ runId: 'bad', revision: 0, cause: 'Error: cannot show this' }),
     ]);
@@ -257,3 +283,16 @@ describe('the projector engine', () => {
     expect(await count(fixture, 'operations_hub_runs')).toBe(2);
   });
 });
+
+/** The surfaces as a broken version has them: the first cannot show some runs. */
+function throwingOn(surfaces: readonly Surface[], isBad: (run: ClassifiedRun) => boolean): Surface[] {
+  const [first, ...others] = surfaces;
+  const [table, ...tables] = first!.tables;
+  if (table!.kind !== 'counted') throw new Error('this test wants a counted table');
+  const counted = table!;
+  const cells: typeof counted.cells = (run) => {
+    if (isBad(run)) throw new Error('cannot show this');
+    return counted.cells(run);
+  };
+  return [{ ...first!, tables: [{ ...counted, cells }, ...tables] }, ...others];
+}
