@@ -3,6 +3,14 @@ import { generationById } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { IDLE_LIMIT } from '../projector/table-connection';
 
+/** What every part of a build is told besides its work. */
+export interface StepOptions {
+  /** Waited for before each step. */
+  readonly giveWay: () => Promise<void>;
+  /** Told after each transaction, and waited for. */
+  readonly onStep?: () => void | Promise<void>;
+}
+
 /** Somebody else ended the replay, or took it over, while it was at work. */
 export class ReplayEndedError extends Error {
   override readonly name = 'ReplayEndedError';

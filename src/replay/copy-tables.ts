@@ -3,7 +3,7 @@ import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
 import { emptyTables, inTransaction, refuseEnded } from './building';
-import type { Emptied } from './building';
+import type { Emptied, StepOptions } from './building';
 import { inLanes } from './in-lanes';
 
 /** Of 8 KiB: what one transaction copies, some thousands of runs. */
@@ -11,15 +11,11 @@ const BLOCKS_PER_STEP = 1_024;
 /** Transactions at the same time. */
 const LANES = 2;
 
-export interface CopyTablesOptions {
+export interface CopyTablesOptions extends StepOptions {
   readonly pool: Pool;
   readonly surfaces: readonly Surface[];
   /** (Default: 1024) */
   readonly blocksPerStep?: number;
-  /** Waited for before each step. */
-  readonly giveWay: () => Promise<void>;
-  /** Told after each transaction, and waited for. */
-  readonly onStep?: () => void | Promise<void>;
 }
 
 /**

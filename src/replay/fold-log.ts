@@ -8,6 +8,7 @@ import { CACHED_RUNS, fencedOr, moveCheckpoint, openFolding } from '../projector
 import type { FoldingOptions, Stretch } from '../projector/run-folding';
 import { FACTS, factsRow } from '../projector/engine-rows';
 import { factsUpdate, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
+import type { StepOptions } from './building';
 import { logPages } from './log-pages';
 
 /** Small, because nothing else of this process runs while a page is folded. */
@@ -18,15 +19,11 @@ const RUNS_PER_WRITE = 5_000;
 /** Runs that beat for days must not keep the checkpoint back: what lies behind it is not folded twice after a kill. */
 const EVENTS_PER_WRITE = 40_000;
 
-export interface FoldLogOptions extends FoldingOptions {
+export interface FoldLogOptions extends FoldingOptions, StepOptions {
   /** (Default: 1000) */
   readonly eventsPerPage?: number;
   /** (Default: 5000) */
   readonly runsPerWrite?: number;
-  /** Waited for before each page is folded. */
-  readonly giveWay: () => Promise<void>;
-  /** Told after each transaction, and waited for. */
-  readonly onStep?: () => void | Promise<void>;
 }
 
 /** Folds the log into a generation's run facts, and nothing else: from its checkpoint to its end, or until `signal` aborts. */

@@ -12,19 +12,16 @@ import { openTableConnection } from '../projector/table-connection';
 import type { TableConnection } from '../projector/table-connection';
 import { batchQueries, batchStatements } from '../projector/table-writer';
 import { inTransaction, refuseEnded } from './building';
+import type { StepOptions } from './building';
 import { lettersOf, parkUnshown, unshown } from './unshown-runs';
 import type { Unshown } from './unshown-runs';
 
 /** Runs per transaction, and in memory at a time. */
 const RUNS_PER_PAGE = 2_000;
 
-export interface JudgeAnewOptions extends FoldingOptions {
+export interface JudgeAnewOptions extends FoldingOptions, StepOptions {
   /** (Default: 2000) */
   readonly runsPerPage?: number;
-  /** Waited for before each page is judged. */
-  readonly giveWay: () => Promise<void>;
-  /** Told after each transaction, and waited for. */
-  readonly onStep?: () => void | Promise<void>;
 }
 
 /**

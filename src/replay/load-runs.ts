@@ -8,6 +8,7 @@ import { tablesOf } from '../projector/surface-content';
 import { classifiedRunOf } from '../projector/run-states';
 import type { StoredFacts } from '../projector/run-states';
 import { emptyTables, inTransaction, refuseEnded } from './building';
+import type { StepOptions } from './building';
 import { sendTexts, TableLoad } from './table-load';
 import type { TableText } from './table-load';
 import { lettersOf, parkUnshown } from './unshown-runs';
@@ -16,13 +17,9 @@ import type { Unshown } from './unshown-runs';
 /** Runs per transaction, and in memory at a time. */
 const RUNS_PER_PAGE = 1_000;
 
-export interface LoadRunsOptions extends FoldingOptions {
+export interface LoadRunsOptions extends FoldingOptions, StepOptions {
   /** (Default: 1000) */
   readonly runsPerPage?: number;
-  /** Waited for before the rows of each page are made. */
-  readonly giveWay: () => Promise<void>;
-  /** Told after each transaction, and waited for. */
-  readonly onStep?: () => void | Promise<void>;
 }
 
 /**

@@ -3,6 +3,7 @@ import { runFactsIndexesSql, tableIndexesSql } from '../projector/generation-sch
 import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
+import type { StepOptions } from './building';
 import { inLanes } from './in-lanes';
 
 /** Tables worked on at the same time. */
@@ -12,12 +13,9 @@ const SORT_MEMORY = '128MB';
 /** A thirtieth of the sample that PostgreSQL would take: columns of a few values, soon to be looked at by autovacuum. */
 const STATISTICS_TARGET = 30;
 
-export interface MakeIndexesOptions {
+export interface MakeIndexesOptions extends StepOptions {
   readonly pool: Pool;
   readonly surfaces: readonly Surface[];
-  /** Waited for before each index is made. */
-  readonly giveWay: () => Promise<void>;
-  readonly onStep?: () => void | Promise<void>;
 }
 
 /**

@@ -9,7 +9,6 @@ import { planReplay } from '../../src/replay/replay-plan';
 import { abortReplay, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { dumpGeneration } from '../support/projection';
-import { eventually } from '../support/eventually';
 import { AS_OF, createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
@@ -78,35 +77,6 @@ describe('a replay from run facts', () => {
     };
     await buildInSteps(generation, { onStep: () => (projected = projected.then(projectMore)) });
     expect(later).toEqual([]);
-    const rows = await dumpGeneration(fixture.pool, generation.schema);
-    await abortReplay(context, generation.id, OPERATOR);
-    expect(rows).toEqual(await rowsOf({ policyVersion: stricter, full: true }));
-  });
-
-  test('a builder that was paused while another copies the tables writes nothing more when it goes on', async () => {
-    const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
-    /** Waits after its first step for as long as nobody lets it go on: as a process that gets no processor does. */
-    const pausedBuilder = async () => {
-      let goOn = (): void => undefined;
-      const gate = new Promise<void>((resolve) => (goOn = resolve));
-      let waits = false;
-      const onStep = () => {
-        waits = true;
-        return gate;
-      };
-      const outcome = buildInSteps(generation, { onStep }).then(
-        ({ state }) => state,
-        (error: unknown) => error,
-      );
-      await eventually(() => Promise.resolve(waits));
-      return { goOn, outcome };
-    };
-    const first = await pausedBuilder();
-    const second = await pausedBuilder();
-    first.goOn();
-    expect(await first.outcome).toBeInstanceOf(ReplayEndedError);
-    second.goOn();
-    expect(await second.outcome).toBe('ready');
     const rows = await dumpGeneration(fixture.pool, generation.schema);
     await abortReplay(context, generation.id, OPERATOR);
     expect(rows).toEqual(await rowsOf({ policyVersion: stricter, full: true }));

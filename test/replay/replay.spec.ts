@@ -7,7 +7,6 @@ import { judgeFor } from '../../src/projector/live-classification';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { checkCutover, cutOver } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/generation-build';
-import { ReplayEndedError } from '../../src/replay/building';
 import { diffGenerations } from '../../src/replay/generation-diff';
 import { replayStatus } from '../../src/replay/replay-status';
 import type { ReplayStatus } from '../../src/replay/replay-status';
@@ -172,42 +171,6 @@ describe('replays', () => {
     await abortReplay(context, id, OPERATOR);
     const other = { ...context, surfaces: fixture.options.surfaces.slice(1) };
     expect((await planReplay(other, {}, AS_OF)).estimatedSeconds).toBeLessThan(60);
-  });
-
-  test('a builder that was paused while another loads the tables writes nothing more when it goes on', async () => {
-    const generation = await startReplay(context, { full: true }, OPERATOR);
-    const judge = await judgeFor(fixture.pool, generation);
-    /** Waits after its first page of rows for as long as nobody lets it go on: as a process that gets no processor does. */
-    const pausedBuilder = async () => {
-      let goOn = (): void => undefined;
-      const gate = new Promise<void>((resolve) => (goOn = resolve));
-      let waits = false;
-      const onStep = async () => {
-        if ((await generationById(fixture.pool, generation.id))!.phase !== 'loading') return;
-        waits = true;
-        await gate;
-      };
-      const signal = new AbortController().signal;
-      const outcome = buildGeneration(
-        generation.id,
-        { ...fixture.options, judge, runsPerPage: 20, onStep },
-        signal,
-      ).then(
-        () => 'ready',
-        (error: unknown) => error,
-      );
-      await eventually(() => Promise.resolve(waits));
-      return { goOn, outcome };
-    };
-    const first = await pausedBuilder();
-    const second = await pausedBuilder();
-    first.goOn();
-    expect(await first.outcome).toBeInstanceOf(ReplayEndedError);
-    second.goOn();
-    expect(await second.outcome).toBe('ready');
-    expect(await dumpGeneration(fixture.pool, generation.schema)).toEqual(
-      await dumpGeneration(fixture.pool, fixture.generation.schema),
-    );
   });
 
   test('a cutover that changes too much or loses follow-ups is refused with its objections, and forced only with a reason', async () => {
