@@ -4,6 +4,7 @@ import { liveGeneration } from '../projector/generations';
 import type { AuditReport } from '../replay/audit';
 import type { AuditDifference } from '../replay/audit-differences';
 import { auditInLooks } from '../replay/audit-looks';
+import { recordAuditResult } from '../replay/audit-results';
 import { auditSurfaces } from '../replay/audit-surfaces';
 import type { Runtime } from '../runtime';
 import { table } from './output';
@@ -26,12 +27,14 @@ export async function audit(output: Output, flags: AuditFlags): Promise<void> {
       const generation = await live(runtime);
       const report = await auditSurfaces({ ...runtime, surfaces }, { generation, asOf });
       const what = `${counted(report.runs, 'run')} in ${counted(report.tables, 'table')} of generation ${report.generation}, as of ${asOf}`;
+      await keepFindings(runtime, report);
       tell(output, report, what);
     } else {
       const report = await auditInLooks(
         { ...runtime, surfaces },
         { generation: await live(runtime), sample: flags.sample, random: Math.random },
       );
+      await keepFindings(runtime, report);
       tell(
         output,
         report,
@@ -39,6 +42,11 @@ export async function audit(output: Output, flags: AuditFlags): Promise<void> {
       );
     }
   });
+}
+
+/** For status and metrics, and for replays: rows that were found wrong are not to be copied. */
+async function keepFindings({ pool }: Runtime, report: AuditReport): Promise<void> {
+  if (report.differences > 0) await recordAuditResult(pool, report);
 }
 
 /** As it is now: opening the runtime may have been before a cutover. */

@@ -40,6 +40,9 @@ export function openPool(url: string, options: PoolOptions): Pool {
     'error',
     options.onError ?? ((error) => console.error(`database connection lost: ${error.message}`)),
   );
+  // Nor may one that breaks while somebody has it checked out, which the pool does not listen to: whoever has it is told by
+  // the next statement on it.
+  pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;
 }
 

@@ -1,9 +1,9 @@
-import type { Pool } from 'pg';
 import { sleep } from '../event-store/abortable';
 import { isOfSurfaces, liveGeneration } from '../projector/generations';
 import type { Lease } from '../projector/lease';
 import { auditStreams } from './audit';
-import type { AuditContext, AuditReport } from './audit';
+import type { AuditContext } from './audit';
+import { recordAuditResult } from './audit-results';
 
 export interface AuditLoopOptions extends AuditContext {
   /** Of several processes one audits. */
@@ -50,23 +50,4 @@ async function auditLive(options: AuditLoopOptions): Promise<void> {
       { generation: report.generation, differences: report.differences, found: report.found.slice(0, 5) },
       'rows do not say what the log does: see `opstruth audit`, and rebuild the generation',
     );
-}
-
-/** Differences kept with the result: enough to begin looking. */
-const KEPT = 10;
-
-/** Adds a look to what is known of its generation. A finding stays until a newer one, whatever later looks find. */
-export async function recordAuditResult(pool: Pool, report: AuditReport): Promise<void> {
-  const found = report.differences > 0 ? JSON.stringify(report.found.slice(0, KEPT)) : null;
-  await pool.query(
-    `insert into opstruth.audit_results as r
-       (generation, last_at, last_runs, last_differences, runs_total, differences_total, found_at, found)
-     values ($1, now(), $2::int, $3::int, $2::int, $3::int, case when $3::int > 0 then now() end, $4::jsonb)
-     on conflict (generation) do update set
-       last_at = excluded.last_at, last_runs = excluded.last_runs, last_differences = excluded.last_differences,
-       runs_total = r.runs_total + excluded.runs_total,
-       differences_total = r.differences_total + excluded.differences_total,
-       found_at = coalesce(excluded.found_at, r.found_at), found = coalesce(excluded.found, r.found)`,
-    [report.generation, report.runs, report.differences, found],
-  );
 }

@@ -6,7 +6,7 @@ import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
-import { building, emptyTables, ReplayEndedError } from './building';
+import { building, emptyTables, refuseEnded } from './building';
 import { copyTables } from './copy-tables';
 import type { CopyTablesOptions } from './copy-tables';
 import { foldLog } from './fold-log';
@@ -88,7 +88,7 @@ async function build(generationId: number, buildOptions: BuildOptions, signal: A
     `update opstruth.generations set state = 'ready', ready_at = now(), failure = null where id = $1 and state = 'building'`,
     [generationId],
   );
-  if (rowCount !== 1) throw new ReplayEndedError(`replay ${generationId} was ended by somebody else`);
+  refuseEnded(generationId, rowCount);
 }
 
 async function catchUpWithLog({ id }: Generation, options: BuildOptions, signal: AbortSignal): Promise<void> {
@@ -124,12 +124,19 @@ async function takeOver(pool: Pool, id: number): Promise<void> {
   );
 }
 
-async function enterPhase(pool: Pool, { id, schema }: Generation, phase: Generation['phase']): Promise<void> {
-  await pool.query(
-    `update opstruth.generations set phase = $2, phase_started_at = clock_timestamp()
-       ${phase === 'loading' ? `, runs_total = (select count(*) from ${schema}.run_facts)` : ''} where id = $1`,
-    [id, phase],
+/** Only from the phase that was worked on: another builder may have come further meanwhile. Throws ReplayEndedError. */
+async function enterPhase(
+  pool: Pool,
+  { id, schema, phase: from }: Generation,
+  phase: Generation['phase'],
+): Promise<void> {
+  const { rowCount } = await pool.query(
+    `update opstruth.generations set phase = $3, phase_started_at = clock_timestamp()
+       ${phase === 'loading' ? `, runs_total = (select count(*) from ${schema}.run_facts)` : ''}
+     where id = $1 and state = 'building' and phase = $2`,
+    [id, from, phase],
   );
+  refuseEnded(id, rowCount);
 }
 
 /** Takes a generation that is being built back to before the first event. */

@@ -10,7 +10,7 @@ import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { loadPolicy } from '../projector/policies';
 import type { StoredFacts } from '../projector/run-states';
-import type { Surface } from '../projector/surface';
+import { wasFoundWrong } from './audit-results';
 import { divergence } from './divergence';
 import type { OperatorContext } from './operator-context';
 import { MatrixTally } from './transition-matrix';
@@ -99,7 +99,7 @@ export async function planReplay(
   }
   const comparison = tally.comparison(asOf);
   const rules = { classifierVersion, policyVersion };
-  const madeBy = !full && factsWillDo(live, rules, surfaces) ? 'facts' : 'full';
+  const madeBy = !full && (await factsWillDo({ pool, surfaces }, live, rules)) ? 'facts' : 'full';
   const { events } = await store.pending(START, COUNT_ALL);
   return {
     from: {
@@ -131,15 +131,15 @@ export function candidateOf(live: Generation, { classifierVersion, policyVersion
 
 /**
  * Whether a rebuild by these rules may start from the live generation's tables. Not when its tables are of another version,
- * nor by the same rules: whoever asks for that wants rows made anew, and a copy would hold the same ones.
+ * nor by the same rules, nor when an audit has found its rows wrong: a copy would hold the same ones.
  */
-export function factsWillDo(
+export async function factsWillDo(
+  { pool, surfaces }: Pick<OperatorContext, 'pool' | 'surfaces'>,
   live: Generation,
   { classifierVersion, policyVersion }: ReplayPlan['to'],
-  surfaces: readonly Surface[],
-): boolean {
+): Promise<boolean> {
   const sameRules = classifierVersion === live.classifierVersion && policyVersion === live.policyVersion;
-  return !sameRules && isOfSurfaces(live, surfaces);
+  return !sameRules && isOfSurfaces(live, surfaces) && !(await wasFoundWrong(pool, live));
 }
 
 /** Seconds that `work` (events or runs) will take at the rate of the last finished builds of that kind, or at an assumed one. */

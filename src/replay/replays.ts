@@ -81,7 +81,7 @@ export async function startReplay(
   const { until } = request;
   await requireReached(context, until);
   const rules = { classifierVersion, policyVersion };
-  const facts = !request.full && until === undefined && factsWillDo(live, rules, surfaces);
+  const facts = !request.full && until === undefined && (await factsWillDo(context, live, rules));
   const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
 
   return inLockedRegistry(context, async (client, generations) => {
@@ -178,6 +178,14 @@ export async function retireGeneration(
   const generation = await inLockedRegistry(context, async (client, generations) => {
     const historical = generations.some((one) => one.id === id && isHistorical(one));
     const ended = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');
+    const copy = generations.find(
+      (one) => one.state === 'building' && one.madeBy === 'facts' && one.madeFrom === id,
+    );
+    if (copy)
+      throw new ReplayRefusedError(
+        'wrong_state',
+        `cannot retire generation ${id}: ${copy.id} is being made from its tables; wait for it or abort it first`,
+      );
     await endGeneration(client, id, 'retired', null);
     await recordAudit(client, { ...operator, action: 'replay.retire', generation: id, details: {} });
     return ended;

@@ -34,27 +34,37 @@ export interface Comparison {
 
 export const SAMPLES_PER_TRANSITION = 3;
 
-/** Counts transitions as runs come by and keeps the first samples of each. */
-export class MatrixTally {
-  private readonly counts = new Map<string, { transition: Omit<Transition, 'runs'>; runs: number }>();
-  private readonly samples: Sample[] = [];
+interface Cell {
+  readonly transition: Omit<Transition, 'runs'>;
+  runs: number;
+  /** Those with the smallest ids, in order. */
+  readonly samples: Sample[];
+}
 
-  /** `because` is asked only where the class changes and a sample is still wanted. */
+/** Counts transitions as runs come by, and keeps the same samples of each in whatever order they come. */
+export class MatrixTally {
+  private readonly cells = new Map<string, Cell>();
+
+  /** `because` is asked only where the class changes and the run is wanted as a sample. */
   add(at: Omit<Transition, 'runs'> & { readonly runId: string }, because: () => string): void {
     const { workspaceId, from, to, runId } = at;
     const key = JSON.stringify([workspaceId, from, to]);
-    const cell = this.counts.get(key) ?? { transition: { workspaceId, from, to }, runs: 0 };
+    const cell = this.cells.get(key) ?? { transition: { workspaceId, from, to }, runs: 0, samples: [] };
+    this.cells.set(key, cell);
     cell.runs += 1;
-    this.counts.set(key, cell);
-    if (from !== to && cell.runs <= SAMPLES_PER_TRANSITION)
-      this.samples.push({ workspaceId, runId, from, to, because: because() });
+    if (from === to) return;
+    const { samples } = cell;
+    if (samples.length === SAMPLES_PER_TRANSITION && samples.at(-1)!.runId < runId) return;
+    samples.push({ workspaceId, runId, from, to, because: because() });
+    samples.sort((a, b) => (a.runId < b.runId ? -1 : 1)).splice(SAMPLES_PER_TRANSITION);
   }
 
   comparison(asOf: string): Comparison {
+    const cells = [...this.cells.values()];
     return comparisonOf(
       asOf,
-      [...this.counts.values()].map(({ transition, runs }) => ({ ...transition, runs })),
-      this.samples,
+      cells.map(({ transition, runs }) => ({ ...transition, runs })),
+      cells.flatMap(({ samples }) => samples),
     );
   }
 }

@@ -2,14 +2,17 @@ import type { Surface } from '../../src/projector/surface';
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
+import { auditSurfaces } from '../../src/replay/audit-surfaces';
+import { recordAuditResult } from '../../src/replay/audit-results';
+import { cutOver, rollBack } from '../../src/replay/cutover';
 import { ReplayEndedError } from '../../src/replay/building';
 import { buildGeneration } from '../../src/replay/generation-build';
 import type { BuildOptions } from '../../src/replay/generation-build';
 import { planReplay } from '../../src/replay/replay-plan';
-import { abortReplay, startReplay } from '../../src/replay/replays';
+import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { dumpGeneration } from '../support/projection';
-import { AS_OF, createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
+import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
 /** So small that a table of the fixture is copied in several transactions. */
@@ -110,6 +113,68 @@ describe('a replay from run facts', () => {
       `select count(*)::int as wrong from ${built.schema}.operations_hub_runs where type = 'planted'`,
     );
     expect(rows).toEqual([{ wrong: 0 }]);
+  });
+
+  test('rows that an audit has found wrong are not copied: the log is read', async () => {
+    const { pool, generation, options } = fixture;
+    await pool.query(`update ${generation.schema}.operations_hub_runs set type = 'planted'`);
+    const request = { policyVersion: stricter };
+    expect((await planReplay(context, request, AS_OF)).madeBy).toBe('facts');
+    const report = await auditSurfaces(options, { generation, asOf: AS_OF });
+    expect(report.differences).toBeGreaterThan(0);
+    await recordAuditResult(pool, report);
+    expect((await planReplay(context, request, AS_OF)).madeBy).toBe('full');
+    expect((await startReplay(context, request, OPERATOR)).madeBy).toBe('full');
+  });
+
+  test('a generation whose tables are being copied is not retired', async () => {
+    const next = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
+    await cutOver(
+      context,
+      next.id,
+      { gate: GATE, force: true, asOf: AS_OF },
+      { actor: 'ops', reason: 'test' },
+    );
+    const { id } = await startReplay(context, { policyVersion: fixture.generation.policyVersion }, OPERATOR);
+    await rollBack(context, OPERATOR);
+    await expect(retireGeneration(context, next.id, OPERATOR)).rejects.toThrow(
+      `cannot retire generation ${next.id}: ${id} is being made from its tables; wait for it or abort it first`,
+    );
+    await abortReplay(context, id, OPERATOR);
+    await retireGeneration(context, next.id, OPERATOR);
+  });
+
+  test('a session that was cut while tables are copied fails the build, not the process', async () => {
+    const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
+    let cut = false;
+    const onStep = async () => {
+      if (cut) return;
+      cut = true;
+      await fixture.pool.query(
+        `select pg_terminate_backend(pid) from pg_stat_activity
+         where datname = current_database() and pid <> pg_backend_pid() and state <> 'active'`,
+      );
+    };
+    // Of those that lay idle the pool tells.
+    const told = jest.spyOn(console, 'error').mockImplementation(() => undefined);
+    await expect(buildInSteps(generation, { onStep })).rejects.toThrow();
+    told.mockRestore();
+    expect((await build(generation)).state).toBe('ready');
+  });
+
+  test('a builder that lagged behind another does not take the phase back', async () => {
+    const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
+    let raced = false;
+    const onStep = async () => {
+      if (raced || (await generationById(fixture.pool, generation.id))!.phase !== 'indexing') return;
+      raced = true;
+      await build(generation);
+    };
+    await expect(buildInSteps(generation, { onStep })).rejects.toBeInstanceOf(ReplayEndedError);
+    expect(await generationById(fixture.pool, generation.id)).toMatchObject({
+      state: 'ready',
+      phase: 'following',
+    });
   });
 
   test.each([
