@@ -84,7 +84,12 @@ program
     'the whole product with a simulated platform behind it, on the embedded PostgreSQL (or that of DATABASE_URL)',
   )
   .option('--once', 'end after the summary')
-  .option('--seed <n>', 'the same seed simulates the same platform', positive, 1)
+  .option(
+    '--seed <n>',
+    'the same seed sends the same commands; what they meet depends on the hour too',
+    positive,
+    1,
+  )
   .option('--runs <n>', 'runs of the last three hours', positive, 1_500)
   .action(verb((output, flags: DemoFlags) => load.demo().demo(output, flags)));
 

@@ -146,13 +146,11 @@ async function printSummary(
 ) {
   const summary = await system.get<Summary>(`/system/ops/summary?minPosition=${position}`);
   const { data, meta } = summary;
-  output.result({ url, tokens, summary }, () => [
-    '',
-    `as of ${meta.asOf}, position ${meta.position}`,
-    ...summaryLines(data),
-    '',
-    ...(goesOn ? whereToLook(url, tokens) : []),
-  ]);
+  const places = whereToLook(url, tokens);
+  const table = [`as of ${meta.asOf}, position ${meta.position}`, ...summaryLines(data), ''];
+  output.result({ url, tokens, summary }, () =>
+    goesOn ? ['', ...table, ...places] : ['', 'served until this command ends:', '', ...places, ...table],
+  );
 }
 
 /** Two tables, for one would be wider than a terminal. */

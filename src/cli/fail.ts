@@ -23,8 +23,9 @@ const SPOKEN = new Set([
   'EventStoreRefusedError',
 ]);
 
-/** Addresses that cannot be listened on are settings too. */
+/** Addresses that cannot be listened on are settings too: what is told of the calls that listening makes. */
 const ADDRESS_CODES = new Set(['EADDRINUSE', 'EADDRNOTAVAIL', 'EACCES', 'ENOTFOUND']);
+const ADDRESS_CALLS = new Set(['listen', 'bind', 'getaddrinfo']);
 
 /**
  * Tells what ended a verb, in words where they are meant for people; a wrong setting ends with exit code 2. With --json
@@ -48,5 +49,7 @@ function factsOf(error: unknown): object {
 }
 
 function isAddressError(error: unknown): boolean {
-  return error instanceof Error && ADDRESS_CODES.has((error as NodeJS.ErrnoException).code ?? '');
+  if (!(error instanceof Error)) return false;
+  const { code = '', syscall = '' } = error as NodeJS.ErrnoException;
+  return ADDRESS_CODES.has(code) && ADDRESS_CALLS.has(syscall);
 }

@@ -39,6 +39,13 @@ const acceptedItemSchema = commandAnswerSchema
   })
   .meta({ id: 'AcceptedBatchItem' });
 
+const refusedItemSchema = problemBodySchema
+  .extend({
+    command: z.string().optional().describe('As it was sent, as far as it could be read.'),
+    runId: z.string().optional().describe('As it was sent, as far as it could be read.'),
+  })
+  .meta({ id: 'RefusedBatchItem' });
+
 export const batchAnswerSchema = z
   .object({
     position: z
@@ -48,7 +55,7 @@ export const batchAnswerSchema = z
         'The newest position of all results, for `?minPosition=`; null when no command was accepted.',
       ),
     results: z
-      .array(z.union([acceptedItemSchema, problemBodySchema]))
+      .array(z.union([acceptedItemSchema, refusedItemSchema]))
       .describe(
         "One for each command, in the order of the commands: what the command's own route answers, or the problem " +
           'with which it refuses. `status` below 300 tells the accepted ones from the others.',
@@ -56,7 +63,6 @@ export const batchAnswerSchema = z
   })
   .meta({ id: 'BatchAnswer' });
 export type BatchAnswer = z.infer<typeof batchAnswerSchema>;
-type ItemAnswer = BatchAnswer['results'][number];
 
 /** `failures`: items that met an error of ours. They may be sent again, and the batch's answer is not final. */
 export interface BatchResult {
@@ -85,11 +91,12 @@ export class ExecuteBatchHandler implements ICommandHandler<ExecuteBatch> {
     const readable = items.filter((item): item is CommandEnvelope => !(item instanceof Problem));
     const executed = await this.executor.executeMany(readable);
     let next = 0;
-    const results = items.map((item) =>
-      item instanceof Problem
-        ? problemBody(item, sender.correlationId)
-        : itemAnswer(item, executed[next++]!, sender.correlationId),
-    );
+    const results = items.map((item, index) => {
+      const answer = item instanceof Problem ? item : itemAnswer(item, executed[next++]!);
+      return answer instanceof Problem
+        ? { ...headOf(body.commands[index]), ...problemBody(answer, sender.correlationId) }
+        : answer;
+    });
     const positions = executed.filter(isAccepted).map(({ position }) => position);
     const newest = positions.reduce<Position | null>(
       (latest, position) => (latest && comparePositions(latest, position) > 0 ? latest : position),
@@ -102,15 +109,20 @@ export class ExecuteBatchHandler implements ICommandHandler<ExecuteBatch> {
   }
 }
 
-function itemAnswer(
-  { command }: CommandEnvelope,
-  result: CommandResult | Failed,
-  requestId: string,
-): ItemAnswer {
-  if (result.kind === 'failed') return problemBody(problemOf(result.error), requestId);
+function itemAnswer({ command }: CommandEnvelope, result: CommandResult | Failed) {
+  if (result.kind === 'failed') return problemOf(result.error);
   const answer = answerOf(result);
-  if (answer instanceof Problem) return problemBody(answer, requestId);
+  if (answer instanceof Problem) return answer;
   return { ...answer, status: command.kind === 'queue' ? 201 : 200, runStatus: answer.status };
+}
+
+/** Which command it was, of one that may be anything. */
+function headOf(item: unknown): { readonly command?: string; readonly runId?: string } {
+  const { command, runId } = (item ?? {}) as { readonly command?: unknown; readonly runId?: unknown };
+  return {
+    ...(typeof command === 'string' && { command }),
+    ...(typeof runId === 'string' && { runId }),
+  };
 }
 
 function attempt<T>(work: () => T): T | Problem {

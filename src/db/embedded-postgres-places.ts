@@ -1,9 +1,10 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, realpathSync } from 'node:fs';
-import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
+import { ConfigError } from '../config';
 import { isErrno, processIsAlive } from './file-lock';
 import { runsOn } from './postgres-server';
 import {
@@ -49,14 +50,31 @@ export interface DataPlace {
 
 const STOP_TIMEOUT_MS = 60_000;
 
+/** Throws ConfigError when it cannot be made. */
 export async function makeHome(path: string): Promise<Home> {
-  const first = await mkdir(resolve(path), { recursive: true });
-  if (first !== undefined) {
+  try {
     // The server's own account has to pass through, whatever the umask says; what is secret inside has its own mode.
-    for (let folder = resolve(path); folder.length >= first.length; folder = dirname(folder))
-      await chmod(folder, 0o711);
+    for (const folder of await makeFolders(resolve(path))) await chmod(folder, 0o711);
+    await readdir(path);
+  } catch (error) {
+    throw new ConfigError([`OPSTRUTH_HOME: cannot be used as a folder: ${(error as Error).message}`]);
   }
   return homeAt(realpathSync(path));
+}
+
+/**
+ * The folder and those above it that are missing; answers the ones it made. One by one, because Node's own recursive way
+ * never ends where a file system has no room for folders (as under /proc).
+ */
+async function makeFolders(path: string): Promise<string[]> {
+  try {
+    await mkdir(path);
+    return [path];
+  } catch (error) {
+    if (isErrno(error, 'EEXIST')) return [];
+    if (!isErrno(error, 'ENOENT') || existsSync(dirname(path))) throw error;
+  }
+  return [...(await makeFolders(dirname(path))), ...(await makeFolders(path))];
 }
 
 function homeAt(folder: string): Home {

@@ -34,8 +34,11 @@ function isInstant(text: string): boolean {
   }
 }
 
-/** Ids come from other systems (hashes with `/` and `=` among them); only control characters and sheer length are refused. */
-export const idSchema = idOf(200);
+/**
+ * Ids come from other systems (hashes with `/` and `=` among them); refused are control characters, sheer length, and what
+ * could not be told or linked to: blanks alone, and the dots that every client takes out of a path.
+ */
+export const idSchema = idOf(200).regex(/^(?!\.{1,2}$)(?!\s+$)/, 'must not be blank, "." or ".."');
 /** Streams of others may lie in the log, under longer names. */
 export const streamIdSchema = idOf(1_000);
 

@@ -1,3 +1,4 @@
+import type { IncomingMessage } from 'node:http';
 import { Catch } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
@@ -35,6 +36,30 @@ export function sendProblem(problem: Problem, request: FastifyRequest, reply: Fa
     request.log.warn({ code: problem.code, err: problem.cause }, 'request refused');
   // A streamed answer that broke half-way cannot become a problem any more; Fastify ends its connection.
   if (reply.sent) return;
+  const send = () => answer(problem, request, reply);
+  if (problem.status === 413) afterBody(request.raw, send);
+  else send();
+}
+
+/** For how long the rest of a body that is refused is read, in milliseconds. */
+const DRAIN_MS = 2_000;
+
+/**
+ * Reads on, into nothing, until the whole body has come. A client that is still sending when its connection closes would
+ * meet the reset and not the answer.
+ */
+function afterBody(body: IncomingMessage, send: () => void): void {
+  if (body.complete || body.destroyed) return send();
+  const done = () => {
+    clearTimeout(patience);
+    body.off('end', done).off('close', done);
+    send();
+  };
+  const patience = setTimeout(done, DRAIN_MS);
+  body.on('end', done).on('close', done).resume();
+}
+
+function answer(problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
   void reply
     .code(problem.status)
     .headers({ 'cache-control': 'no-store', ...problem.headers })

@@ -74,11 +74,26 @@ it('answers each command as its own route would, in order', async () => {
   expect(await app.typesOf(a)).toEqual(['Queued', 'Started', 'Progressed', 'Completed']);
 });
 
+it('left it to counting which command a refusal was of', async () => {
+  const { data } = await batch([
+    { command: 'start', runId: 'nowhere' },
+    { command: 'start', runId: '..' },
+    { command: 'fly', runId: 7 },
+    null,
+  ]);
+  expect((data as { results: object[] }).results).toEqual([
+    expect.objectContaining({ command: 'start', runId: 'nowhere', code: 'run_not_found' }),
+    expect.objectContaining({ command: 'start', runId: '..', code: 'invalid_request' }),
+    expect.objectContaining({ command: 'fly', code: 'invalid_request' }),
+    expect.objectContaining({ status: 400, code: 'invalid_request' }),
+  ]);
+});
+
 it('had no word in its description on which status is that of the run', async () => {
   const { paths, components } = app.document();
   const items = [
     { $ref: '#/components/schemas/AcceptedBatchItem' },
-    { $ref: '#/components/schemas/Problem' },
+    { $ref: '#/components/schemas/RefusedBatchItem' },
   ];
   expect(paths[URL]!.post!.responses[200]).toMatchObject({
     content: { 'application/json': { schema: { properties: { results: { items: { anyOf: items } } } } } },

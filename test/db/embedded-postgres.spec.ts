@@ -21,6 +21,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { Client } from 'pg';
+import { ConfigError } from '../../src/config';
 import { openDatabase } from '../../src/db/database';
 import { openEmbedded } from '../../src/db/embedded-postgres';
 import type { EmbeddedPostgres } from '../../src/db/embedded-postgres';
@@ -151,6 +152,16 @@ test('openers that come at once start one server', async () => {
   const servers = await Promise.all([start(), start(), start()]);
   expect(servers.filter(({ owned }) => owned)).toHaveLength(1);
   expect(new Set(servers.map(({ url }) => url)).size).toBe(1);
+});
+
+test('a home that cannot be made hung, was blamed on the port, or was told of by a stack', async () => {
+  const file = join(folder, 'file');
+  await writeFile(file, '');
+  // Under /proc there is no room for folders, which Node's own recursive way never finds out.
+  for (const path of [file, join(file, 'below'), ...(existsSync('/proc') ? ['/proc/nothing/below'] : [])]) {
+    await expect(start(false, path)).rejects.toThrow(ConfigError);
+    await expect(start(false, path)).rejects.toThrow('OPSTRUTH_HOME: cannot be used as a folder: ');
+  }
 });
 
 test('a killed server is started again with its data, though its pid file is still there', async () => {

@@ -225,6 +225,18 @@ describe.each(logsWorthTesting())('from a command to every surface, with the log
     }
   });
 
+  test('a client that was still sending a body over the limit met a reset connection and not the answer', async () => {
+    const context = { text: 'x'.repeat(9_000_000) };
+    for (let nth = 0; nth < 5; nth++) {
+      const answer = await service.admin.post('/operation-runs', {
+        workspaceId: 'w1',
+        type: 'sync',
+        context,
+      });
+      expect(answer).toMatchObject({ status: 413, body: { code: 'payload_too_large' } });
+    }
+  });
+
   test('wrong input is told in problem+json with a code', async () => {
     const cases: [Answer, number, string][] = [
       [await service.admin.get('/admin/operations?status=nonsense'), 400, 'invalid_request'],
