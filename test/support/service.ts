@@ -48,6 +48,7 @@ interface Body {
 /** The whole product over HTTP, on a database of its own and a clock that only the test moves. */
 export interface Service {
   readonly clock: TestClock;
+  readonly url: string;
   readonly databaseUrl: string;
   readonly log: TestLog;
   readonly admin: Caller;
@@ -99,6 +100,7 @@ export async function startService(
   };
   return {
     clock,
+    url: server.url,
     databaseUrl: database.url,
     log: testLog,
     admin: await as({ workspaces: '*' }),
