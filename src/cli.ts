@@ -1,7 +1,5 @@
 #!/usr/bin/env node
 import 'reflect-metadata';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { CAPABILITIES } from './auth/principal';
 import type { Plane } from './auth/principal';
@@ -23,16 +21,12 @@ import { simulate } from './cli/simulate';
 import type { SimulateFlags } from './cli/simulate';
 import { status } from './cli/status';
 import { token } from './cli/token';
-import { packageFolder } from './db/package-folder';
+import { packageVersion } from './db/package-folder';
 import { streamOf } from './events/operation-run-events';
-
-const { version } = JSON.parse(readFileSync(join(packageFolder(), 'package.json'), 'utf8')) as {
-  version: string;
-};
 
 const program = new Command('opstruth')
   .description('One truth for every operations surface.')
-  .version(version)
+  .version(packageVersion())
   .option('--json', 'print results and errors as JSON')
   .configureHelp({ showGlobalOptions: true })
   .configureOutput({

@@ -1,10 +1,11 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
 import { runRowSchema, storedRunOf } from '../../src/classifier/run-row';
 import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
-import { listParametersSchema } from '../../src/http/read-request';
+import { listParametersSchema, systemListParametersSchema } from '../../src/http/read-request';
 import { pagedAnswer, RunViews, tenantPath, workspacePath } from '../../src/http/run-filter-view';
 import type { Place, RunView } from '../../src/http/run-filter-view';
 import { messages } from './notifications.query';
@@ -28,11 +29,16 @@ const notificationSchema = runRowSchema
   .meta({ id: 'Notification' });
 const notificationsAnswer = pagedAnswer(z.object({ rows: z.array(notificationSchema) }));
 
+const DESCRIPTION =
+  'One message for each completed run, for whoever started it or else for its workspace, last ended first ' +
+  "and in pages. The words are those of the run's own page.";
+
 @Controller()
 export class NotificationsController {
   constructor(private readonly views: RunViews) {}
 
   @Get('workspaces/:workspaceId/tenants/:tenantId/operations/notifications')
+  @ApiOperation({ summary: 'Messages about the ended runs of a tenant', description: DESCRIPTION })
   @OnPlane('admin')
   @Answers(notificationsAnswer)
   ofTenant(
@@ -44,6 +50,7 @@ export class NotificationsController {
   }
 
   @Get('workspaces/:workspaceId/operations/notifications')
+  @ApiOperation({ summary: 'Messages about the ended runs of a workspace', description: DESCRIPTION })
   @OnPlane('admin')
   @Answers(notificationsAnswer)
   ofWorkspace(
@@ -55,9 +62,13 @@ export class NotificationsController {
   }
 
   @Get('system/ops/notifications')
+  @ApiOperation({ summary: 'Messages about the ended runs of all workspaces', description: DESCRIPTION })
   @OnPlane('system')
   @Answers(notificationsAnswer)
-  ofPlatform(@ParsedQuery(listParametersSchema) query: Query, @CurrentPrincipal() principal: Principal) {
+  ofPlatform(
+    @ParsedQuery(systemListParametersSchema) query: Query,
+    @CurrentPrincipal() principal: Principal,
+  ) {
     return this.list(query, principal);
   }
 

@@ -1,4 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
@@ -27,6 +28,12 @@ export class OperationsHubController {
   constructor(private readonly views: RunViews) {}
 
   @Get()
+  @ApiOperation({
+    summary: 'Every run in scope under any filter, with counted tabs',
+    description:
+      'Last queued first, in pages. Each tab counts and links what it would list: its own `problemClass` or ' +
+      "`active` in place of the request's, under all other filters.",
+  })
   @Answers(pagedAnswer(runRows.extend({ tabs: tabsSchema })))
   async list(
     @ParsedQuery(hubQuery) query: z.infer<typeof hubQuery>,

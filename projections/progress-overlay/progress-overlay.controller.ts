@@ -1,4 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
@@ -30,12 +31,20 @@ const progressAnswer = pagedAnswer(
   }),
 );
 
+const DESCRIPTION =
+  'The queued and running runs, last queued first and in pages. Ask again after `poll.afterSeconds` while ' +
+  '`poll.continue` is true, which is said of the whole path whatever the filter.';
+
 @OnPlane('admin')
 @Controller('workspaces/:workspaceId')
 export class ProgressOverlayController {
   constructor(private readonly views: RunViews) {}
 
   @Get('tenants/:tenantId/operations/progress')
+  @ApiOperation({
+    summary: 'Active runs of a tenant, and whether to go on polling',
+    description: DESCRIPTION,
+  })
   @Answers(progressAnswer)
   ofTenant(
     @ParsedParams(tenantPath) place: Place,
@@ -46,6 +55,10 @@ export class ProgressOverlayController {
   }
 
   @Get('operations/progress')
+  @ApiOperation({
+    summary: 'Active runs of a workspace, and whether to go on polling',
+    description: DESCRIPTION,
+  })
   @Answers(progressAnswer)
   ofWorkspace(
     @ParsedParams(workspacePath) place: Place,

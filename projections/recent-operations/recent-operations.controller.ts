@@ -1,4 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
@@ -24,6 +25,7 @@ export class RecentOperationsController {
   constructor(private readonly views: RunViews) {}
 
   @Get('tenants/:tenantId/operations/recent')
+  @ApiOperation({ summary: 'Newest runs of a tenant', description: 'Last queued first, in pages.' })
   @Answers(runListAnswer)
   ofTenant(
     @ParsedParams(tenantPath) place: Place,
@@ -34,6 +36,7 @@ export class RecentOperationsController {
   }
 
   @Get('operations/recent')
+  @ApiOperation({ summary: 'Newest runs of a workspace', description: 'Last queued first, in pages.' })
   @Answers(runListAnswer)
   ofWorkspace(
     @ParsedParams(workspacePath) place: Place,

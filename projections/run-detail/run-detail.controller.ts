@@ -1,4 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
@@ -10,7 +11,7 @@ import { PLANES, failureSchema, idSchema, RUN_EVENT_TYPES } from '../../src/even
 import { envelopeOf } from '../../src/http/envelope';
 import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
 import { Problem } from '../../src/http/problem';
-import { readParametersSchema } from '../../src/http/read-request';
+import { readParametersSchema, systemReadParametersSchema } from '../../src/http/read-request';
 import type { ReadParameters } from '../../src/http/read-request';
 import { actionsOn } from '../../src/http/run-actions';
 import type { ListedRun } from '../../src/http/run-filter-list';
@@ -80,11 +81,16 @@ const detailSchema = runRowSchema
   })
   .meta({ id: 'RunDetail' });
 
+const DESCRIPTION =
+  '`decisionZone.actions` says what this token may do about the run and, where it may not, why: by the ' +
+  'rules of the commands themselves, as of `meta.position`. `successors` are the newest 50 retries at most.';
+
 @Controller()
 export class RunDetailController {
   constructor(private readonly views: RunViews) {}
 
   @Get('admin/operations/:runId')
+  @ApiOperation({ summary: 'One run: what it is, what can be done, its story', description: DESCRIPTION })
   @OnPlane('admin')
   @Answers(envelopeOf(detailSchema))
   inAdmin(
@@ -96,11 +102,15 @@ export class RunDetailController {
   }
 
   @Get('system/ops/runs/:runId')
+  @ApiOperation({
+    summary: 'One run of any workspace: what it is, what can be done, its story',
+    description: DESCRIPTION,
+  })
   @OnPlane('system')
   @Answers(envelopeOf(detailSchema))
   inSystem(
     @ParsedParams(runPath) { runId }: z.infer<typeof runPath>,
-    @ParsedQuery(readParametersSchema) query: ReadParameters,
+    @ParsedQuery(systemReadParametersSchema) query: ReadParameters,
     @CurrentPrincipal() principal: Principal,
   ) {
     return this.one(runId, query, principal);

@@ -1,16 +1,17 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
 import { Answers, ParsedQuery } from '../../src/http/parsed';
-import { pageParameters, readParameters } from '../../src/http/read-request';
+import { pageParameters, systemReadParameters } from '../../src/http/read-request';
 import { filterFields } from '../../src/http/run-filter';
 import { runListAnswer, RunViews } from '../../src/http/run-filter-view';
 import { failedRuns } from './system-failures.query';
 import { systemFailures } from './system-failures.surface';
 
 const failuresQuery = z.strictObject({
-  ...readParameters,
+  ...systemReadParameters,
   ...pageParameters,
   ...filterFields('problemClass', 'workspace', 'tenant', 'type', 'outcome', 'lineage', 'resolution'),
 });
@@ -21,6 +22,10 @@ export class SystemFailuresController {
   constructor(private readonly views: RunViews) {}
 
   @Get()
+  @ApiOperation({
+    summary: 'Failed and reconciled runs of all workspaces',
+    description: 'Last ended first, in pages. A reconciled run is listed whatever its outcome.',
+  })
   @Answers(runListAnswer)
   async list(
     @ParsedQuery(failuresQuery) query: z.infer<typeof failuresQuery>,

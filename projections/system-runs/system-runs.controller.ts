@@ -1,21 +1,26 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
 import { envelopeOf } from '../../src/http/envelope';
 import { Answers, ParsedQuery } from '../../src/http/parsed';
-import { pageParameters, readParameters, readParametersSchema } from '../../src/http/read-request';
+import {
+  pageParameters,
+  systemReadParameters,
+  systemReadParametersSchema,
+} from '../../src/http/read-request';
 import type { ReadParameters } from '../../src/http/read-request';
 import { runFilterShape } from '../../src/http/run-filter';
 import type { RunFilter } from '../../src/http/run-filter';
 import { runListAnswer, RunViews } from '../../src/http/run-filter-view';
 import type { RunView } from '../../src/http/run-filter-view';
-import { bucketsOf, bucketsSchema, sumOf, summarySchema } from '../../src/http/summary';
+import { bucketsOf, bucketsSchema, SUMMARY_DESCRIPTION, sumOf, summarySchema } from '../../src/http/summary';
 import type { Counts } from '../../src/http/summary';
 import { countsByWorkspace, platformRuns } from './system-runs.query';
 import { systemRuns } from './system-runs.surface';
 
-const runsQuery = z.strictObject({ ...readParameters, ...pageParameters, ...runFilterShape });
+const runsQuery = z.strictObject({ ...systemReadParameters, ...pageParameters, ...runFilterShape });
 
 const platformSchema = summarySchema.extend({
   /** All of them add up to `buckets`. */
@@ -28,9 +33,10 @@ export class SystemRunsController {
   constructor(private readonly views: RunViews) {}
 
   @Get('summary')
+  @ApiOperation({ summary: "Counts of all runs, and of each workspace's", description: SUMMARY_DESCRIPTION })
   @Answers(envelopeOf(platformSchema))
   async summary(
-    @ParsedQuery(readParametersSchema) query: ReadParameters,
+    @ParsedQuery(systemReadParametersSchema) query: ReadParameters,
     @CurrentPrincipal() principal: Principal,
   ) {
     const view = this.views.open({ surface: systemRuns.name, query, principal });
@@ -51,6 +57,10 @@ export class SystemRunsController {
   }
 
   @Get('runs')
+  @ApiOperation({
+    summary: 'Runs of all workspaces under any filter',
+    description: 'Last queued first, in pages.',
+  })
   @Answers(runListAnswer)
   async list(
     @ParsedQuery(runsQuery) query: z.infer<typeof runsQuery>,

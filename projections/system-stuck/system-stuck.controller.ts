@@ -1,16 +1,17 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
 import { Answers, ParsedQuery } from '../../src/http/parsed';
-import { pageParameters, readParameters } from '../../src/http/read-request';
+import { pageParameters, systemReadParameters } from '../../src/http/read-request';
 import { filterFields } from '../../src/http/run-filter';
 import { runListAnswer, RunViews } from '../../src/http/run-filter-view';
 import { stuckRuns } from './system-stuck.query';
 import { systemStuck } from './system-stuck.surface';
 
 const stuckQuery = z.strictObject({
-  ...readParameters,
+  ...systemReadParameters,
   ...pageParameters,
   ...filterFields('workspace', 'tenant', 'type', 'status', 'resolution'),
 });
@@ -21,6 +22,12 @@ export class SystemStuckController {
   constructor(private readonly views: RunViews) {}
 
   @Get()
+  @ApiOperation({
+    summary: 'Active runs of all workspaces past their deadline',
+    description:
+      'Longest overdue first, in pages. Whether a run is overdue is judged at `asOf`: it becomes so by time ' +
+      'alone, without an event.',
+  })
   @Answers(runListAnswer)
   async list(
     @ParsedQuery(stuckQuery) query: z.infer<typeof stuckQuery>,

@@ -1,4 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
 import { envelopeOf } from '../../src/http/envelope';
@@ -7,8 +8,8 @@ import { readParametersSchema } from '../../src/http/read-request';
 import type { ReadParameters } from '../../src/http/read-request';
 import { RunViews, tenantPath } from '../../src/http/run-filter-view';
 import type { Place } from '../../src/http/run-filter-view';
-import { bucketsOf, summarySchema } from '../../src/http/summary';
-import { attentionOf, attentionSchema } from '../../src/http/summary-attention';
+import { bucketsOf, SUMMARY_DESCRIPTION, summarySchema } from '../../src/http/summary';
+import { ATTENTION_DESCRIPTION, attentionOf, attentionSchema } from '../../src/http/summary-attention';
 import { tenantCounts } from './tenant-dashboard.query';
 import { tenantDashboard } from './tenant-dashboard.surface';
 
@@ -18,6 +19,7 @@ export class TenantDashboardController {
   constructor(private readonly views: RunViews) {}
 
   @Get('summary')
+  @ApiOperation({ summary: "Counts of a tenant's runs", description: SUMMARY_DESCRIPTION })
   @Answers(envelopeOf(summarySchema))
   async summary(
     @ParsedParams(tenantPath) place: Place,
@@ -30,6 +32,10 @@ export class TenantDashboardController {
   }
 
   @Get('attention')
+  @ApiOperation({
+    summary: 'Problem classes that need somebody in a tenant',
+    description: ATTENTION_DESCRIPTION,
+  })
   @Answers(envelopeOf(attentionSchema))
   async attention(
     @ParsedParams(tenantPath) place: Place,

@@ -1,4 +1,5 @@
 import { Controller, Get } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
@@ -8,8 +9,8 @@ import { readParametersSchema } from '../../src/http/read-request';
 import type { ReadParameters } from '../../src/http/read-request';
 import { RunViews, workspacePath } from '../../src/http/run-filter-view';
 import type { Place } from '../../src/http/run-filter-view';
-import { bucketsOf, bucketsSchema, sumOf, summarySchema } from '../../src/http/summary';
-import { attentionOf, attentionSchema } from '../../src/http/summary-attention';
+import { bucketsOf, bucketsSchema, SUMMARY_DESCRIPTION, sumOf, summarySchema } from '../../src/http/summary';
+import { ATTENTION_DESCRIPTION, attentionOf, attentionSchema } from '../../src/http/summary-attention';
 import { countsByTenant } from './workspace-overview.query';
 import { workspaceOverview } from './workspace-overview.surface';
 
@@ -24,6 +25,10 @@ export class WorkspaceOverviewController {
   constructor(private readonly views: RunViews) {}
 
   @Get('summary')
+  @ApiOperation({
+    summary: "Counts of a workspace's runs, and of each tenant's",
+    description: SUMMARY_DESCRIPTION,
+  })
   @Answers(envelopeOf(overviewSchema))
   async summary(
     @ParsedParams(workspacePath) place: Place,
@@ -45,6 +50,10 @@ export class WorkspaceOverviewController {
   }
 
   @Get('attention')
+  @ApiOperation({
+    summary: 'Problem classes that need somebody in a workspace',
+    description: ATTENTION_DESCRIPTION,
+  })
   @Answers(envelopeOf(attentionSchema))
   async attention(
     @ParsedParams(workspacePath) place: Place,

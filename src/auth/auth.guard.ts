@@ -1,7 +1,7 @@
 import { Inject, Injectable, SetMetadata, applyDecorators, createParamDecorator } from '@nestjs/common';
 import type { CanActivate, ExecutionContext } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
-import { ApiBearerAuth, ApiTags } from '@nestjs/swagger';
+import { ApiBearerAuth, ApiExtension, ApiTags } from '@nestjs/swagger';
 import type { FastifyRequest } from 'fastify';
 import { Problem } from '../http/problem';
 import type { Capability, Plane, Principal } from './principal';
@@ -13,6 +13,8 @@ export const VERIFIER = Symbol('Verifier');
 const PUBLIC = 'opstruth:public';
 const PLANES = 'opstruth:planes';
 const CAPABILITY = 'opstruth:capability';
+/** Where the API's description names the capabilities of an operation. */
+export const CAPABILITIES_EXTENSION = 'x-capabilities';
 
 /** Answers without a token. */
 export const Public = () => SetMetadata(PUBLIC, true);
@@ -23,7 +25,7 @@ export const OnPlane = (...planes: readonly [Plane, ...Plane[]]) =>
 
 /** The capability a token needs for this handler, beyond its plane; of several any one. */
 export const NeedsCapability = (...capabilities: readonly [Capability, ...Capability[]]) =>
-  SetMetadata(CAPABILITY, capabilities);
+  applyDecorators(SetMetadata(CAPABILITY, capabilities), ApiExtension(CAPABILITIES_EXTENSION, capabilities));
 
 interface AuthenticatedRequest extends FastifyRequest {
   principal?: Principal;

@@ -1,6 +1,7 @@
 import { Controller } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
 import { RouteConfig } from '@nestjs/platform-fastify';
+import { ApiOperation } from '@nestjs/swagger';
 import { OnPlane } from '../auth/auth.guard';
 import { ParsedBody, ParsedParams } from '../http/parsed';
 import { runIdParams } from './body-fields';
@@ -9,7 +10,7 @@ import { CancelRun, cancelBody } from './cancel-run.command';
 import type { CancelBody } from './cancel-run.command';
 import { CommandDesk, CurrentCall } from './command-desk';
 import type { Call } from './command-desk';
-import { CommandRoute } from './command-route';
+import { CANCELLING, CommandRoute, REOPENING, RESOLVING } from './command-route';
 import { CompleteRun, completeBody } from './complete-run.command';
 import type { CompleteBody } from './complete-run.command';
 import { BATCH_BODY_LIMIT_BYTES, ExecuteBatch, batchAnswerSchema, batchBody } from './execute-batch.command';
@@ -35,6 +36,12 @@ export class OperationRunsController {
   ) {}
 
   @CommandRoute('operation-runs', 'runs.write', { status: 201 })
+  @ApiOperation({
+    summary: 'Queue a run',
+    description:
+      'Without a `runId` the run gets one, the same again under the same Idempotency-Key. An id that is ' +
+      'taken is refused with 409, a workspace or tenant out of scope with 404.',
+  })
   queue(@CurrentCall() call: Call, @ParsedBody(queueBody) body: QueueBody) {
     return this.desk.answerCommand(call, (sender) => this.bus.execute(new QueueRun(body, sender)));
   }
@@ -43,6 +50,14 @@ export class OperationRunsController {
   @CommandRoute('operation-runs::batch', ['runs.write', 'runs.triage'], {
     answers: batchAnswerSchema,
     description: 'Each command accepted or refused by itself, as `results` tells',
+    ofOneRun: false,
+  })
+  @ApiOperation({
+    summary: 'Execute up to 1,000 commands',
+    description:
+      'Each command is accepted or refused by itself, those on one run in their order: the answer is 200, ' +
+      'and `results` has one entry for each. An Idempotency-Key stands for the whole batch, a `commandId` ' +
+      'for one command. If-Match is refused with 400, for it stands for one run.',
   })
   @RouteConfig({ bodyLimit: BATCH_BODY_LIMIT_BYTES })
   batch(@CurrentCall() call: Call, @ParsedBody(batchBody) body: BatchBody) {
@@ -55,6 +70,12 @@ export class OperationRunsController {
   }
 
   @CommandRoute('operation-runs/:runId/start', 'runs.write')
+  @ApiOperation({
+    summary: 'Report that a run has started',
+    description:
+      'Nothing changes on a run that is running already (`result` is `unchanged`). On a reconciled run the ' +
+      'report is kept as evidence (`recorded_late`); on any other completed run it is refused with 409.',
+  })
   start(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -64,6 +85,12 @@ export class OperationRunsController {
   }
 
   @CommandRoute('operation-runs/:runId/progress', 'runs.write')
+  @ApiOperation({
+    summary: 'Report that a run is getting on',
+    description:
+      'Needs no `summaryCounts`: the report alone is a heartbeat. On a reconciled run it is kept as ' +
+      'evidence (`result` is `recorded_late`); on any other completed run it is refused with 409.',
+  })
   progress(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -75,6 +102,12 @@ export class OperationRunsController {
   }
 
   @CommandRoute('operation-runs/:runId/complete', 'runs.write')
+  @ApiOperation({
+    summary: 'Report how a run has ended',
+    description:
+      'A completed run stays as it is: on a reconciled or cancelled one the report is kept as evidence ' +
+      '(`result` is `recorded_late`), on any other it is refused with 409.',
+  })
   complete(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -84,6 +117,7 @@ export class OperationRunsController {
   }
 
   @CommandRoute('operation-runs/:runId/cancel', 'runs.write')
+  @ApiOperation({ summary: 'Cancel a run', description: CANCELLING })
   cancel(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -93,6 +127,7 @@ export class OperationRunsController {
   }
 
   @CommandRoute('operation-runs/:runId/follow-up/resolve', 'runs.triage')
+  @ApiOperation({ summary: 'Mark a run as investigated', description: RESOLVING })
   resolve(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -104,6 +139,7 @@ export class OperationRunsController {
   }
 
   @CommandRoute('operation-runs/:runId/follow-up/reopen', 'runs.triage')
+  @ApiOperation({ summary: 'Reopen the follow-up of a run', description: REOPENING })
   reopen(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,

@@ -1,5 +1,6 @@
 import { Controller } from '@nestjs/common';
 import { CommandBus } from '@nestjs/cqrs';
+import { ApiOperation } from '@nestjs/swagger';
 import { OnPlane } from '../auth/auth.guard';
 import { ParsedBody, ParsedParams } from '../http/parsed';
 import { runIdParams } from './body-fields';
@@ -8,7 +9,7 @@ import { CancelRun, cancelBody } from './cancel-run.command';
 import type { CancelBody } from './cancel-run.command';
 import { CommandDesk, CurrentCall } from './command-desk';
 import type { Call } from './command-desk';
-import { CommandRoute } from './command-route';
+import { CANCELLING, CommandRoute, REOPENING, RESOLVING } from './command-route';
 import { MarkRunFailed, markFailedBody } from './mark-run-failed.command';
 import type { MarkFailedBody } from './mark-run-failed.command';
 import { ReopenFollowUp, reopenBody } from './reopen-follow-up.command';
@@ -28,6 +29,13 @@ export class SystemRunsController {
   ) {}
 
   @CommandRoute('retry', 'ops.triage')
+  @ApiOperation({
+    summary: 'Retry a completed run',
+    description:
+      'Queues a successor with the same workspace, tenant, type and context: `successorRunId` names it, and ' +
+      '`position` covers both runs. Refused with 409 for a type that policy does not retry, and while the ' +
+      'newest retry is queued or running. A reconciled run needs a `reason` (422 without).',
+  })
   retry(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -37,6 +45,7 @@ export class SystemRunsController {
   }
 
   @CommandRoute('cancel', 'ops.triage')
+  @ApiOperation({ summary: 'Cancel a run of any workspace', description: CANCELLING })
   cancel(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -46,6 +55,12 @@ export class SystemRunsController {
   }
 
   @CommandRoute('mark-failed', 'ops.triage')
+  @ApiOperation({
+    summary: 'Mark a stale run as failed',
+    description:
+      'Needs a `reason` (422 without), and is refused with 409 while the run is not stale. The run is then ' +
+      'a reconciled one: what its worker still reports is kept as evidence.',
+  })
   markFailed(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -57,6 +72,7 @@ export class SystemRunsController {
   }
 
   @CommandRoute('mark-investigated', 'ops.triage')
+  @ApiOperation({ summary: 'Mark a run of any workspace as investigated', description: RESOLVING })
   markInvestigated(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,
@@ -68,6 +84,7 @@ export class SystemRunsController {
   }
 
   @CommandRoute('reopen', 'ops.triage')
+  @ApiOperation({ summary: 'Reopen the follow-up of a run of any workspace', description: REOPENING })
   reopen(
     @CurrentCall() call: Call,
     @ParsedParams(runIdParams) { runId }: RunIdParams,

@@ -1,5 +1,5 @@
 import { Controller, Get, Header, HttpStatus, Injectable, Res } from '@nestjs/common';
-import { ApiTags } from '@nestjs/swagger';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { Public } from '../auth/auth.guard';
@@ -54,6 +54,10 @@ export class HealthController {
   /** The process answers; whether it can work is another question. */
   @Public()
   @Get('live')
+  @ApiOperation({
+    summary: 'Whether this process answers',
+    description: 'Whether it can work is what `/health/ready` tells.',
+  })
   @Header('cache-control', 'no-store')
   @Answers(z.object({ status: z.literal('live') }))
   live(): { status: 'live' } {
@@ -62,6 +66,11 @@ export class HealthController {
 
   @Public()
   @Get('ready')
+  @ApiOperation({
+    summary: 'Whether this process can work',
+    description:
+      'Asks every part that has to work, each within a time limit. 503 when one does not: `failed` names it.',
+  })
   @Header('cache-control', 'no-store')
   @Answers(readinessSchema)
   @Answers(readinessSchema, { status: 503, description: 'Not ready; `failed` says why' })

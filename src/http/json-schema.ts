@@ -12,6 +12,11 @@ export function describeInput<T extends z.ZodType>(schema: T, description: z.Zod
   return schema;
 }
 
+/** Whether no value fits: that of `z.never()`. */
+export function fitsNothing({ not }: JsonSchema): boolean {
+  return typeof not === 'object' && not !== null && Object.keys(not).length === 0;
+}
+
 /**
  * The JSON Schema (2020-12, as OpenAPI 3.1 has it) of what a schema takes (`input`) or gives (`output`). Named and
  * recursive parts stand under `$defs`; `hoistDefinitions` gives them a place in a document.

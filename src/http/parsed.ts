@@ -4,7 +4,7 @@ import { ApiBody, ApiParam, ApiQuery, ApiResponse } from '@nestjs/swagger';
 import { z } from 'zod';
 import { fieldErrors } from './as-problem';
 import { inputWords } from './input-words';
-import { jsonSchemaOf } from './json-schema';
+import { fitsNothing, jsonSchemaOf } from './json-schema';
 import type { JsonSchema } from './json-schema';
 import { Problem } from './problem';
 
@@ -29,13 +29,16 @@ export class ZodPipe<T extends z.ZodType> implements PipeTransform<unknown, z.ou
 export const ParsedBody = (schema: z.ZodType): ParameterDecorator =>
   parameter(Body(new ZodPipe(schema)), ApiBody({ schema: jsonSchemaOf(schema, 'input') }));
 
-/** The query, parsed by `schema` and documented by it. Unknown parameters are refused, never ignored. */
+/**
+ * The query, parsed by `schema` and documented by it. Unknown parameters are refused, never ignored. One that is
+ * described as `z.never()` is read so as to be refused in words of its own, and is not documented.
+ */
 export const ParsedQuery = (schema: z.ZodType): ParameterDecorator =>
   parameter(
     Query(new ZodPipe(schema)),
-    ...propertiesOf(schema).map(([name, property, required]) =>
-      ApiQuery({ name, required, schema: property }),
-    ),
+    ...propertiesOf(schema)
+      .filter(([, property]) => !fitsNothing(property))
+      .map(([name, property, required]) => ApiQuery({ name, required, schema: property })),
   );
 
 /** All path parameters, parsed by `schema` and documented by it. */

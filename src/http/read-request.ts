@@ -4,6 +4,7 @@ import type { Clock, Instant } from '../events/instant';
 import { instantSchema } from '../events/operation-run-events';
 import { parsePosition } from '../events/position';
 import type { Position } from '../events/position';
+import { describeInput } from './json-schema';
 import { Problem } from './problem';
 import { single, wholeNumber } from './query-values';
 
@@ -17,26 +18,48 @@ const positionSchema = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const generation = single(wholeNumber(1, 2_147_483_647)).optional();
+
 /** The query parameters that every read takes; a read's schema is `z.strictObject({ ...readParameters, ... })`. */
 export const readParameters = {
-  /** The instant the classes are judged at. Default: now. */
-  asOf: single(instantSchema).optional(),
-  /** Answer only once the read side has got this far. */
-  minPosition: single(positionSchema).optional(),
-  /** A historical generation instead of the live one; the system plane's only. */
-  generation: single(wholeNumber(1, 2_147_483_647)).optional(),
-  /** The surface whose link led here; echoed in `meta.filter`. */
-  from: single(z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be the name of a surface')).optional(),
+  asOf: single(instantSchema)
+    .optional()
+    .describe('The instant at which classes are judged. Default: now. Links of the answer keep it.'),
+  minPosition: single(positionSchema)
+    .optional()
+    .describe(
+      'The `position` that a command answered, or any newer one: answers once the read side has got there, waits ' +
+        'for it up to 5 seconds, and then answers 503.',
+    ),
+  // Read on every plane, so that the others are told whose it is (403) and not that it is unknown.
+  generation: describeInput(generation.clone(), z.never()),
+  from: single(z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, 'must be the name of a surface'))
+    .optional()
+    .describe('The surface whose link led here; echoed in `meta.filter`.'),
+};
+
+/** The same on the system plane, which alone may look beside the live generation. */
+export const systemReadParameters = {
+  ...readParameters,
+  generation: generation.describe(
+    'Read this generation instead of the live one, such as a historical one. Links of the answer keep it.',
+  ),
 };
 
 /** What a list takes on top. */
 export const pageParameters = {
-  limit: single(wholeNumber(1, MAX_LIMIT)).default(DEFAULT_LIMIT),
-  cursor: single(z.string().max(2_000)).optional(),
+  limit: single(wholeNumber(1, MAX_LIMIT))
+    .default(DEFAULT_LIMIT)
+    .describe(`Rows of a page at most. Default: ${DEFAULT_LIMIT}.`),
+  cursor: single(z.string().max(2_000))
+    .optional()
+    .describe('The `page.nextCursor` of the page before. Only for the same list under the same filter.'),
 };
 
 export const readParametersSchema = z.strictObject(readParameters);
 export const listParametersSchema = z.strictObject({ ...readParameters, ...pageParameters });
+export const systemReadParametersSchema = z.strictObject(systemReadParameters);
+export const systemListParametersSchema = z.strictObject({ ...systemReadParameters, ...pageParameters });
 export type ReadParameters = z.infer<typeof readParametersSchema>;
 export type PageParameters = Pick<z.infer<typeof listParametersSchema>, 'limit' | 'cursor'>;
 

@@ -19,6 +19,11 @@ const attentionItemSchema = bucketSchema
 export const attentionSchema = z.object({ items: z.array(attentionItemSchema) });
 export type Attention = z.infer<typeof attentionSchema>;
 
+/** What every route that answers them says of itself. */
+export const ATTENTION_DESCRIPTION =
+  'One item for each problem class that some run is in: its words, its count, and the link to exactly these ' +
+  'runs. Empty when no run needs anybody.';
+
 /** One item per class that needs somebody: a link never mixes two, so that its story stays true where it leads. */
 export function attentionOf(counts: Counts, hrefOf: (filter: RunFilter) => string): Attention {
   const classes = PROBLEM_CLASSES.filter((one) => one !== 'none' && counts[one] > 0);

@@ -43,6 +43,11 @@ export const bucketsSchema = z
   .meta({ id: 'Buckets' });
 export type Buckets = z.infer<typeof bucketsSchema>;
 
+/** What the route of every summary says of itself. */
+export const SUMMARY_DESCRIPTION =
+  'Each count carries the link to the list of exactly the runs it counts. The links are read at this `asOf` ' +
+  "where the request named one, else at the reader's present.";
+
 /** The least a summary says. */
 export const summarySchema = z.object({ buckets: bucketsSchema });
 

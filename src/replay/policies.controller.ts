@@ -1,4 +1,5 @@
 import { Controller, Get, Inject, Post, Res } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
@@ -57,6 +58,7 @@ export class PoliciesController {
   constructor(@Inject(OPERATOR_CONTEXT) private readonly context: OperatorContext) {}
 
   @Get()
+  @ApiOperation({ summary: 'Policy versions, and which one is in force' })
   @Answers(z.object({ data: listSchema }))
   async list() {
     const policies = (await this.records()).map(({ policy: _document, ...rest }) => rest);
@@ -64,6 +66,7 @@ export class PoliciesController {
   }
 
   @Get(':version')
+  @ApiOperation({ summary: 'One policy version, whole' })
   @Answers(z.object({ data: policySchema }))
   async show(@ParsedParams(versionParams) { version }: z.infer<typeof versionParams>) {
     const record = (await this.records()).find((one) => one.version === version);
@@ -73,6 +76,12 @@ export class PoliciesController {
 
   /** 201 for a new version, 200 when the same policy was there already. */
   @Post()
+  @ApiOperation({
+    summary: 'Keep a policy as a new version',
+    description:
+      'Acts at once and changes no class: a policy is in force once a replay built with it is cut over. The ' +
+      'same policy again answers the version that it has (200).',
+  })
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: proposedSchema }), { status: 201, description: 'Kept as a new version' })
   @Answers(z.object({ data: proposedSchema }), { description: 'There already, under this version' })

@@ -1,4 +1,5 @@
 import { Controller, Get, HttpCode, Inject, Post, UseInterceptors } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
@@ -101,6 +102,13 @@ const discardBody = z.strictObject({ generation, reason: z.string().trim().min(1
 type RetryBody = z.infer<typeof retryBody>;
 type DiscardBody = z.infer<typeof discardBody>;
 
+const RETRYING =
+  'Acts at once, on the live generation unless `generation` names another. `parked_again` tells at which ' +
+  'event the stream is parked now and why; 404 when it is not parked.';
+const DISCARDING =
+  'Acts at once and for good, in later generations too; the `reason` is kept. The events behind the one ' +
+  'left out are tried again, and `parked_again` tells at which of them the stream is parked now.';
+
 /** The projections themselves, as those who run the platform see them. */
 @OnPlane('system')
 @UseInterceptors(ReplayRefusals)
@@ -109,6 +117,12 @@ export class ProjectionsController {
   constructor(@Inject(OPERATOR_CONTEXT) private readonly context: OperatorContext) {}
 
   @Get()
+  @ApiOperation({
+    summary: 'Position, lag and parked streams of each generation',
+    description:
+      'Of the generations that have tables: retired and failed ones are left out. `lag.events` is at least ' +
+      'that many where `lag.exact` is false.',
+  })
   @Answers(z.object({ data: statusSchema }))
   async status() {
     const { pool, store, clock } = this.context;
@@ -117,18 +131,28 @@ export class ProjectionsController {
 
   /** What operators did, the latest first. */
   @Get('audit-entries')
+  @ApiOperation({
+    summary: 'What operators did to projections, the latest first',
+    description:
+      'One entry for each action, none for a preview. There are no pages: `limit` says how many at most.',
+  })
   @Answers(z.object({ data: auditSchema }))
   async auditEntries(@ParsedQuery(auditQuery) { limit }: z.infer<typeof auditQuery>) {
     return { data: { entries: await listAuditEntries(this.context.pool, limit) } };
   }
 
   @Get('parked')
+  @ApiOperation({
+    summary: 'Streams with events that could not be applied',
+    description: 'Of the live generation unless `generation` names another one that has tables.',
+  })
   @Answers(z.object({ data: parkedSchema }))
   async parked(@ParsedQuery(parkedQuery) { generation: id }: z.infer<typeof parkedQuery>) {
     return { data: { streams: await listParked(this.context.pool, await parkedIn(this.context, id)) } };
   }
 
   @Post('parked/:runId/retry')
+  @ApiOperation({ summary: 'Try the parked events of a run again', description: RETRYING })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: retrySchema }))
@@ -142,6 +166,7 @@ export class ProjectionsController {
 
   /** Of any stream that lies in the log, also one that is no run's. */
   @Post('parked/streams/:streamId/retry')
+  @ApiOperation({ summary: 'Try the parked events of any stream again', description: RETRYING })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: retrySchema }))
@@ -154,6 +179,7 @@ export class ProjectionsController {
   }
 
   @Post('parked/:runId/discard')
+  @ApiOperation({ summary: 'Leave out the event that parks a run', description: DISCARDING })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: retrySchema }))
@@ -166,6 +192,7 @@ export class ProjectionsController {
   }
 
   @Post('parked/streams/:streamId/discard')
+  @ApiOperation({ summary: 'Leave out the event that parks any stream', description: DISCARDING })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: retrySchema }))

@@ -1,4 +1,5 @@
 import { Controller, HttpCode, Inject, Post, UseInterceptors } from '@nestjs/common';
+import { ApiOperation } from '@nestjs/swagger';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
 import { Answers, ParsedBody, ParsedParams } from '../http/parsed';
@@ -30,6 +31,13 @@ export class ReplayStepsController {
 
   /** A preview answers its objections; with `apply` they refuse it (409). */
   @Post('replays/:id/cutover')
+  @ApiOperation({
+    summary: 'Make a ready generation live',
+    description:
+      'Only a preview without `apply`: the comparison with the live generation, and what speaks against the ' +
+      'step as `objections`. With `apply` these refuse it (409) unless `force` is set with a `reason`. What ' +
+      'was live stays as a standby, to roll back to.',
+  })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(cutoverAnswer)
@@ -47,6 +55,12 @@ export class ReplayStepsController {
   }
 
   @Post('rollback')
+  @ApiOperation({
+    summary: 'Go back to the generation that was live before',
+    description:
+      'Only a preview without `apply`. With `from`, as a preview told it, it is refused with 409 once ' +
+      'another generation is live.',
+  })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(rollbackAnswer)
@@ -61,6 +75,12 @@ export class ReplayStepsController {
   }
 
   @Post('replays/:id/retire')
+  @ApiOperation({
+    summary: 'Drop a standby or historical generation',
+    description:
+      'Only a preview without `apply`, refused as the step itself would be. A generation that is retired ' +
+      'cannot be gone back to.',
+  })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(endingAnswer)
@@ -75,6 +95,11 @@ export class ReplayStepsController {
   }
 
   @Post('replays/:id/abort')
+  @ApiOperation({
+    summary: 'Give up a replay before its cutover',
+    description:
+      'Only a preview without `apply`, refused as the step itself would be. What was built is dropped.',
+  })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(endingAnswer)

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { Controller, Get, HttpCode, Inject, Optional, Post, Res, UseInterceptors } from '@nestjs/common';
 import type { OnModuleDestroy } from '@nestjs/common';
-import { ApiResponse } from '@nestjs/swagger';
+import { ApiOperation, ApiResponse } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
@@ -47,6 +47,12 @@ export class ReplaysController implements OnModuleDestroy {
 
   /** Changes nothing, so that whoever may read may ask. The router's '::' is a colon. */
   @Post('replays::plan')
+  @ApiOperation({
+    summary: 'What a replay would change, without building anything',
+    description:
+      "Judges the live generation's runs at `asOf` by the rules in force and by those asked for, and " +
+      'estimates how long the build would take. Needs no capability.',
+  })
   @HttpCode(200)
   @Answers(planAnswer)
   async plan(@ParsedBody(planBody) { asOf, ...candidate }: PlanBody) {
@@ -56,6 +62,13 @@ export class ReplaysController implements OnModuleDestroy {
 
   /** A process with the projector role builds what this asks for. */
   @Post('replays')
+  @ApiOperation({
+    summary: 'Start a replay',
+    description:
+      'Acts at once: 202, and a process with the projector role builds it. With `until` the generation is ' +
+      'historical: it ends there and cannot go live. Without, it is refused with 409 while another one is ' +
+      'building or waits for its cutover.',
+  })
   @HttpCode(202)
   @NeedsCapability('projections.operate')
   @Answers(statusAnswer, { status: 202, description: 'Asked for; `location` tells how far it is' })
@@ -75,22 +88,34 @@ export class ReplaysController implements OnModuleDestroy {
   }
 
   @Get('replays')
+  @ApiOperation({
+    summary: 'Generations and how they were built, the newest first',
+    description: 'At most the newest 100; there are no pages.',
+  })
   @Answers(listAnswer)
   async list() {
     return { data: { replays: await listReplays(this.context.pool) } };
   }
 
   @Get('replays/:id')
+  @ApiOperation({ summary: 'State and progress of one replay' })
   @Answers(statusAnswer)
   async status(@ParsedParams(replayParams) { id }: ReplayParams) {
     return { data: await this.statusOf(id) };
   }
 
   @Get('replays/:id/events')
+  @ApiOperation({
+    summary: 'Progress of one replay as server-sent events',
+    description:
+      'The last event is `ready`, `failed` or `ended`, and the only one when the replay is no longer ' +
+      'building. Comments keep a quiet connection open.',
+  })
   @ApiResponse({
     status: 200,
     description:
-      'Server-sent events, each with a ReplayStatus: `progress` about once a second, then `ready`, `failed` or `ended`',
+      'Server-sent events, each with a ReplayStatus: `progress` about once a second, then `ready`, `failed` ' +
+      'or `ended`',
     content: { 'text/event-stream': { schema: { type: 'string' } } },
   })
   async events(
@@ -121,6 +146,12 @@ export class ReplaysController implements OnModuleDestroy {
 
   /** What the operator sees after a cutover or rollback to this generation, against what is live now. */
   @Get('replays/:id/diff')
+  @ApiOperation({
+    summary: 'Compare a generation with the live one',
+    description:
+      'Judges at `asOf` every run that both have got to: how many go from which class to which, with ' +
+      'samples. Refused with 409 unless the generation is ready or a standby.',
+  })
   @Answers(diffAnswer)
   async diff(@ParsedParams(replayParams) { id }: ReplayParams, @ParsedQuery(diffQuery) { asOf }: DiffQuery) {
     const { pool, clock } = this.context;

@@ -1,13 +1,25 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { PassThrough } from 'node:stream';
 import { Controller, Get, Post } from '@nestjs/common';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { OpenAPIObject } from '@nestjs/swagger';
+import { Test } from '@nestjs/testing';
 import { z } from 'zod';
+import { AppModule } from '../../src/app.module';
 import { OnPlane } from '../../src/auth/auth.guard';
+import type { SnapshotReader } from '../../src/db/snapshot-reader';
 import { bucketSchema, envelopeOf } from '../../src/http/envelope';
 import { Readiness } from '../../src/http/health.controller';
+import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
+import { openApiDocument } from '../../src/http/openapi';
 import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../../src/http/parsed';
 import { many } from '../../src/http/query-values';
 import { readParameters } from '../../src/http/read-request';
+import { NestLogger, createLogger } from '../../src/observability/logger';
 import { Metrics } from '../../src/observability/metrics';
-import { bearer, createTestApp } from './test-app';
+import type { Runtime } from '../../src/runtime';
+import { NOW, SECRET, bearer, createTestApp } from './test-app';
 import type { TestApp } from './test-app';
 
 const querySchema = z.strictObject({
@@ -38,6 +50,8 @@ class RunsController {
     return {};
   }
 }
+
+type OperationObject = NonNullable<OpenAPIObject['paths'][string]['get']>;
 
 interface Operation {
   parameters: { name: string; in: string; required: boolean; schema: object; description?: string }[];
@@ -79,7 +93,6 @@ describe('the API description', () => {
       'path runId true',
       'query asOf false',
       'query from false',
-      'query generation false',
       'query minPosition false',
       'query status false',
     ]);
@@ -87,7 +100,6 @@ describe('the API description', () => {
       type: 'array',
       items: { type: 'string', enum: ['queued', 'running'] },
     });
-    expect(parameters.find(({ name }) => name === 'generation')?.schema).toMatchObject({ type: 'integer' });
   });
 
   it('has bodies, answers and problems, and every reference leads somewhere', () => {
@@ -122,6 +134,104 @@ describe('the API description', () => {
     expect((await get('/docs/nothing-here.js')).json()).toMatchObject({ status: 404 });
   });
 });
+
+describe('the description of every route that is served', () => {
+  let document: OpenAPIObject;
+  let operations: [name: string, operation: OperationObject][];
+  beforeAll(async () => {
+    const app = await createDescribedApp();
+    document = openApiDocument(app);
+    await app.close();
+    operations = Object.entries(document.paths).flatMap(([path, item]) =>
+      (['get', 'post', 'put', 'patch', 'delete'] as const).flatMap((method) => {
+        const operation = item[method];
+        return operation ? [[`${method} ${path}`, operation] as [string, OperationObject]] : [];
+      }),
+    );
+  });
+
+  const namesOf = ({ parameters = [] }: OperationObject) =>
+    parameters.map((parameter) => ('name' in parameter ? parameter.name : ''));
+  const taking = (name: string) =>
+    operations.filter(([, operation]) => namesOf(operation).includes(name)).map(([route]) => route);
+
+  it('has the routes of every module', () => {
+    expect(operations.map(([route]) => route)).toEqual(
+      expect.arrayContaining([
+        'get /health/live',
+        'get /admin/operations',
+        'post /operation-runs:batch',
+        'post /system/projections/replays:plan',
+        'get /system/projections/policies',
+      ]),
+    );
+  });
+
+  it('has a short summary of each operation, and whole sentences beyond that', () => {
+    for (const [route, { summary = '', description = 'None.' }] of operations)
+      expect([route, summary, description]).toEqual([
+        route,
+        expect.stringMatching(/^[A-Z].{3,68}[^.]$/),
+        expect.stringMatching(/^[^]+\.$/),
+      ]);
+  });
+
+  it("names a generation to read on the system's plane only", () => {
+    const routes = taking('generation');
+    expect(routes).toEqual(
+      expect.arrayContaining([
+        'get /system/ops/runs/{runId}',
+        'get /system/ops/notifications',
+        'get /system/ops/summary',
+        'get /system/ops/runs',
+        'get /system/ops/failures',
+        'get /system/ops/stuck',
+        'get /system/projections/parked',
+      ]),
+    );
+    expect(routes.filter((route) => !route.startsWith('get /system/'))).toEqual([]);
+  });
+
+  it('takes If-Match, and answers 412, for commands on one run only', () => {
+    const routes = taking('If-Match');
+    expect(routes).toContain('post /operation-runs/{runId}/start');
+    expect(routes).not.toContain('post /operation-runs:batch');
+    expect(taking('Idempotency-Key')).toContain('post /operation-runs:batch');
+    const mismatching = operations.filter(([, { responses }]) => '412' in responses);
+    expect(mismatching.map(([route]) => route)).toEqual(routes);
+  });
+
+  it('names the capabilities that a token needs', () => {
+    const batch = document.paths['/operation-runs:batch']?.post;
+    expect(batch).toMatchObject({
+      'x-capabilities': ['runs.write', 'runs.triage'],
+      responses: { 403: { description: 'Wrong plane, or a token without runs.write or runs.triage' } },
+    });
+    expect(document.paths['/admin/operations']?.get?.responses[403]).toMatchObject({
+      description: 'Wrong plane',
+    });
+  });
+
+  it('is of the version of the package', () => {
+    const text = readFileSync(join(__dirname, '../../package.json'), 'utf8');
+    expect(document.info.version).toBe((JSON.parse(text) as { version: string }).version);
+  });
+});
+
+/** All controllers, as a process with the api role has them, over nothing: they are described and never called. */
+async function createDescribedApp(): Promise<NestFastifyApplication> {
+  const config = { roles: new Set(['api']), auth: { kind: 'secret', secret: SECRET } };
+  const runtime = { config, clock: { now: () => NOW }, pool: {}, store: {}, live: {} };
+  const module = AppModule.of(runtime as unknown as Runtime, {} as SnapshotReader);
+  const logger = createLogger({ level: 'error' }, new PassThrough());
+  const testing = await Test.createTestingModule({ imports: [module] }).compile();
+  const app = testing.createNestApplication<NestFastifyApplication>(createHttpAdapter(logger), {
+    bodyParser: false,
+    logger: new NestLogger(logger),
+  });
+  configureHttp(app);
+  return app.init();
+}
 
 describe('health', () => {
   it('is live without a token', async () => {
