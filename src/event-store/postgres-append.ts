@@ -4,7 +4,7 @@ import type { Position } from '../events/position';
 import { encodeEvents } from './encode-event';
 import type { EncodedEvent } from './encode-event';
 import type { Append, AppendResult } from './event-store';
-import { binaryArray, JSON_OID, TEXT_OID } from './postgres-binary-array';
+import { binaryArray, JSON_OID, plainArray, TEXT_OID } from './postgres-arrays';
 
 /**
  * Checks each stream's tail and writes the events of those that are where they should be; the other streams of the
@@ -143,9 +143,9 @@ async function write({ pool, lookups }: AppendPools, appends: readonly Prepared[
   });
   const values = [
     ...streamColumns(appends),
-    appendNumbers,
-    revisions,
-    events.map((event) => event.eventId),
+    plainArray(appendNumbers),
+    plainArray(revisions),
+    plainArray(events.map((event) => event.eventId)),
     binaryArray(TEXT_OID, events, (event) => event.type),
     binaryArray(JSON_OID, events, (event) => event.data),
     binaryArray(JSON_OID, events, (event) => event.metadata),
@@ -159,8 +159,8 @@ async function write({ pool, lookups }: AppendPools, appends: readonly Prepared[
 function streamColumns(appends: readonly Prepared[]): unknown[] {
   return [
     binaryArray(TEXT_OID, appends, (append) => append.streamId),
-    appends.map((append) => append.expected),
-    appends.map((append) => append.lastRevision),
+    plainArray(appends.map((append) => append.expected)),
+    plainArray(appends.map((append) => append.lastRevision)),
   ];
 }
 

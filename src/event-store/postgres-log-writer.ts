@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import type { StoredEvent } from '../events/operation-run-events';
 import { LogOccupiedError } from './log-writer';
 import type { LogWriter } from './log-writer';
-import { JSON_OID, TEXT_OID, binaryArray } from './postgres-binary-array';
+import { JSON_OID, TEXT_OID, binaryArray } from './postgres-arrays';
 
 /**
  * One statement in a transaction of its own, as every append (see migrations/0001_event_store.sql). Positions follow the

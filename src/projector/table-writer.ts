@@ -1,6 +1,6 @@
 import type { QueryConfig } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
-import { binaryArray, JSON_OID, TEXT_OID } from '../event-store/postgres-binary-array';
+import { binaryArray, JSON_OID, TEXT_OID } from '../event-store/postgres-arrays';
 import type { StatementNames } from '../db/statement-names';
 import { FACTS, factsRow, letterRow, PARKED, SCOPE_POSITIONS, scopePositionRows } from './engine-rows';
 import type { EngineTable } from './engine-rows';

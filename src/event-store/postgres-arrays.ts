@@ -28,3 +28,8 @@ export function binaryArray<T>(
   });
   return buffer;
 }
+
+/** An array literal of numbers, UUIDs and nulls, in which nothing needs quoting: the driver looks at each character. */
+export function plainArray(items: readonly (number | string | null)[]): string {
+  return `{${items.map((item) => item ?? 'NULL').join(',')}}`;
+}
