@@ -12,6 +12,7 @@ import type { SnapshotReader } from './db/snapshot-reader';
 import { discardedIn } from './projector/parked-streams';
 import { OPERATOR_CONTEXT } from './replay/operator-context';
 import type { OperatorContext } from './replay/operator-context';
+import { AuditsController } from './replay/audits.controller';
 import { PoliciesController } from './replay/policies.controller';
 import { ProjectionsController } from './replay/projections.controller';
 import { ReplayStepsController } from './replay/replay-steps.controller';
@@ -59,7 +60,13 @@ export class AppModule {
         ...(serves ? [ProjectionsModule.register(reader)] : []),
       ],
       controllers: serves
-        ? [ProjectionsController, ReplaysController, ReplayStepsController, PoliciesController]
+        ? [
+            ProjectionsController,
+            ReplaysController,
+            ReplayStepsController,
+            PoliciesController,
+            AuditsController,
+          ]
         : [],
     };
   }

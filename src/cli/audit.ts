@@ -1,12 +1,8 @@
 import { surfaces } from '../../projections/surfaces';
 import { counted } from '../counted';
-import { liveGeneration } from '../projector/generations';
 import type { AuditReport } from '../replay/audit';
 import type { AuditDifference } from '../replay/audit-differences';
-import { auditInLooks } from '../replay/audit-looks';
-import { recordAuditResult } from '../replay/audit-results';
-import { auditSurfaces } from '../replay/audit-surfaces';
-import type { Runtime } from '../runtime';
+import { auditRuns, auditTables } from '../replay/run-audit';
 import { table } from './output';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
@@ -22,36 +18,18 @@ const SHOWN = 20;
 /** Checks the live generation: random runs against the log, or every table against the run facts. Exit code 1 if they differ. */
 export async function audit(output: Output, flags: AuditFlags): Promise<void> {
   await withRuntime({ migrate: false }, async (runtime) => {
+    const context = { ...runtime, surfaces };
     if (flags.surfaces) {
-      const asOf = flags.asOf ?? runtime.clock.now();
-      const generation = await live(runtime);
-      const report = await auditSurfaces({ ...runtime, surfaces }, { generation, asOf });
-      const what = `${counted(report.runs, 'run')} in ${counted(report.tables, 'table')} of generation ${report.generation}, as of ${asOf}`;
-      await keepFindings(runtime, report);
+      const report = await auditTables(context, flags.asOf ?? runtime.clock.now());
+      const { runs, tables, generation, asOf } = report;
+      const what = `${counted(runs, 'run')} in ${counted(tables, 'table')} of generation ${generation}, as of ${asOf}`;
       tell(output, report, what);
     } else {
-      const report = await auditInLooks(
-        { ...runtime, surfaces },
-        { generation: await live(runtime), sample: flags.sample, random: Math.random },
-      );
-      await keepFindings(runtime, report);
-      tell(
-        output,
-        report,
-        `${counted(report.runs, 'run')} of generation ${report.generation} folded anew from the log`,
-      );
+      const report = await auditRuns(context, flags.sample);
+      const { runs, generation } = report;
+      tell(output, report, `${counted(runs, 'run')} of generation ${generation} folded anew from the log`);
     }
   });
-}
-
-/** For status and metrics, and for replays: rows that were found wrong are not to be copied. */
-async function keepFindings({ pool }: Runtime, report: AuditReport): Promise<void> {
-  if (report.differences > 0) await recordAuditResult(pool, report);
-}
-
-/** As it is now: opening the runtime may have been before a cutover. */
-async function live({ pool, generation }: Runtime) {
-  return (await liveGeneration(pool)) ?? generation;
 }
 
 function tell(output: Output, report: AuditReport, what: string): void {

@@ -71,7 +71,9 @@ function report(output: Output, streamId: string, result: RetryResult): void {
       case 'not_parked':
         return [`${nameOf(streamId)} is not parked`];
       case 'cleared':
-        return [`${nameOf(streamId)}: ${counted(result.events, 'event')} applied, nothing waits any more`];
+        return [
+          `${nameOf(streamId)}: ${counted(result.events, 'parked event')} gone through, nothing waits any more`,
+        ];
       case 'parked_again':
         return [`${nameOf(streamId)} stays parked at revision ${result.revision}: ${result.cause}`];
     }

@@ -1,6 +1,8 @@
 import { readFile } from 'node:fs/promises';
-import { parsePolicy, PolicyFileError, ruleFor } from '../classifier/policy';
+import { parsePolicy, PolicyFileError } from '../classifier/policy';
 import type { Policy } from '../classifier/policy';
+import { policyChanges } from '../classifier/policy-changes';
+import type { PolicyLeaf } from '../classifier/policy-changes';
 import { listPolicies, loadPolicy } from '../projector/policies';
 import { proposePolicy } from '../replay/propose-policy';
 import { actorName } from './actor';
@@ -70,13 +72,11 @@ async function policyFrom(file: string): Promise<Policy> {
   return parsePolicy(json);
 }
 
-/** What differs between two versions, field by field, as it is in effect: what a type leaves to the defaults is theirs. */
+/** What differs between two versions, field by field. */
 export async function diffPolicies(output: Output, from: number, to: number): Promise<void> {
   await withRuntime(LOOKING, async ({ pool }) => {
     const [before, after] = [await loadPolicy(pool, from), await loadPolicy(pool, to)];
-    const types = [...new Set([before, after].flatMap(({ policy }) => Object.keys(policy.types)))].sort();
-    const changes = differences(flatten(before.policy, types), flatten(after.policy, types));
-    output.result(changes, (list) =>
+    output.result(policyChanges(before.policy, after.policy), (list) =>
       list.length === 0
         ? [`versions ${from} and ${to} say the same`]
         : table(
@@ -87,39 +87,6 @@ export async function diffPolicies(output: Output, from: number, to: number): Pr
   });
 }
 
-interface PolicyChange {
-  readonly field: string;
-  /** Absent where the version does not have the field. */
-  readonly from?: Leaf;
-  readonly to?: Leaf;
-}
-
-type Leaf = string | number | boolean | null;
-
-function differences(before: Map<string, Leaf>, after: Map<string, Leaf>): PolicyChange[] {
-  return [...new Set([...before.keys(), ...after.keys()])]
-    .filter((field) => before.get(field) !== after.get(field))
-    .map((field) => ({
-      field,
-      ...(before.has(field) && { from: before.get(field)! }),
-      ...(after.has(field) && { to: after.get(field)! }),
-    }));
-}
-
-function textOf(value: Leaf | undefined): string | null {
+function textOf(value: PolicyLeaf | undefined): string | null {
   return value === undefined ? null : JSON.stringify(value);
-}
-
-/** `types.backup.runningStaleAfterSeconds` -> 7200, for each of `types` with what it takes from the defaults. */
-function flatten(policy: Policy, types: readonly string[]): Map<string, Leaf> {
-  const flat = new Map<string, Leaf>();
-  const visit = (value: object | Leaf, path: string) => {
-    if (typeof value === 'object' && value !== null)
-      for (const [key, inner] of Object.entries(value as Record<string, object | Leaf>))
-        visit(inner, path === '' ? key : `${path}.${key}`);
-    else flat.set(path, value);
-  };
-  const rules = types.map((type) => [type, ruleFor(policy, type)] as const);
-  visit({ ...policy, types: Object.fromEntries(rules) }, '');
-  return flat;
 }

@@ -5,8 +5,9 @@ import { z } from 'zod';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
 import { parsePolicy, PolicyError, policyFileSchema } from '../classifier/policy';
+import { policyChanges } from '../classifier/policy-changes';
 import { describeInput } from '../http/json-schema';
-import { Answers, ParsedBody, ParsedParams } from '../http/parsed';
+import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
 import { Problem } from '../http/problem';
 import { liveGeneration } from '../projector/generations';
 import { listPolicies } from '../projector/policies';
@@ -26,15 +27,28 @@ const listSchema = z.object({ policies: z.array(z.object(entry)) });
 const policySchema = z.object({ ...entry, policy: policyFileSchema });
 const proposedSchema = z.object({ version: z.int(), added: z.boolean(), warnings: z.array(z.string()) });
 
-const versionParams = z.strictObject({
-  version: describeInput(
-    z
-      .string()
-      .regex(/^[1-9]\d{0,8}$/, 'must be the number of a version')
-      .transform(Number),
-    z.int().min(1),
+const leaf = z.union([z.string(), z.number(), z.boolean(), z.null()]).optional();
+const changesSchema = z.object({
+  from: z.int(),
+  to: z.int(),
+  changes: z.array(
+    z.object({
+      field: z.string(),
+      from: leaf.describe('Absent where the version does not have the field.'),
+      to: leaf,
+    }),
   ),
 });
+
+const version = describeInput(
+  z
+    .string()
+    .regex(/^[1-9]\d{0,8}$/, 'must be the number of a version')
+    .transform(Number),
+  z.int().min(1),
+);
+const versionParams = z.strictObject({ version });
+const diffQuery = z.strictObject({ from: version.optional() });
 
 /** Parsed by the reader of policy files, whose words name every field at fault. */
 const policy = describeInput(
@@ -72,6 +86,30 @@ export class PoliciesController {
     const record = (await this.records()).find((one) => one.version === version);
     if (!record) throw Problem.notFound(`there is no policy version ${version}`);
     return { data: record };
+  }
+
+  @Get(':version/diff')
+  @ApiOperation({
+    summary: 'What differs between two policy versions',
+    description:
+      'Field by field as it is in effect, from version `from` (default: the one in force) to this one: what a type leaves ' +
+      'to the defaults is theirs.',
+  })
+  @Answers(z.object({ data: changesSchema }))
+  async diff(
+    @ParsedParams(versionParams) { version }: z.infer<typeof versionParams>,
+    @ParsedQuery(diffQuery) query: z.infer<typeof diffQuery>,
+  ) {
+    const records = await this.records();
+    const found = (wanted: number) => {
+      const record = records.find((one) => one.version === wanted);
+      if (!record) throw Problem.notFound(`there is no policy version ${wanted}`);
+      return record;
+    };
+    const from = query.from === undefined ? records.find(({ inForce }) => inForce) : found(query.from);
+    if (!from) throw Problem.notFound('no policy is in force yet');
+    const to = found(version);
+    return { data: { from: from.version, to: version, changes: policyChanges(from.policy, to.policy) } };
   }
 
   /** 201 for a new version, 200 when the same policy was there already. */

@@ -17,6 +17,24 @@ test('the list says which policy is in force, and a version is shown whole', asy
   expect(answer.data).toMatchObject({ version: app.stricter, policy: STRICTER });
 });
 
+test('two versions are compared field by field, as they are in effect', async () => {
+  const { answer } = await app.get(`policies/${app.stricter}/diff`, READER);
+  const { from, to, changes } = answer.data as { from: number; to: number; changes: object[] };
+  expect({ from, to }).toEqual({ from: app.generation.policyVersion, to: app.stricter });
+  expect(changes.length).toBeGreaterThan(0);
+  const back = await app.get(`policies/${from}/diff?from=${to}`, READER);
+  const turned = changes.map((one) => {
+    const { field, from: before, to: after } = one as { field: string; from?: unknown; to?: unknown };
+    return {
+      field,
+      ...(after !== undefined && { from: after }),
+      ...(before !== undefined && { to: before }),
+    };
+  });
+  expect((back.answer.data as { changes: object[] }).changes).toEqual(turned);
+  expect((await app.get(`policies/${from}/diff?from=99`, READER)).statusCode).toBe(404);
+});
+
 test('a proposal is kept once, with one audit entry, and warns of what its author may not have meant', async () => {
   const policy = { outcomeClasses: { failed: 'none' }, types: { sync: { queuedStaleAfterSeconds: 60 } } };
   const kept = await app.post('policies', { policy, reason: 'quieter' });

@@ -18,6 +18,7 @@ import { listAuditEntries } from '../../src/replay/audit-entries';
 import { buildGeneration } from '../../src/replay/generation-build';
 import { OPERATOR_CONTEXT } from '../../src/replay/operator-context';
 import type { OperatorContext } from '../../src/replay/operator-context';
+import { AuditsController } from '../../src/replay/audits.controller';
 import { PoliciesController } from '../../src/replay/policies.controller';
 import { ProjectionsController } from '../../src/replay/projections.controller';
 import { REPLAY_EVENTS_TIMING } from '../../src/replay/replay-events';
@@ -126,7 +127,13 @@ export async function createReplaysApp(logKind?: LogKind) {
   const verifier = createVerifier({ kind: 'secret', secret: SECRET }, clock);
   const module = await Test.createTestingModule({
     imports: [Runtime, HttpModule.register({ clock, verifier })],
-    controllers: [ProjectionsController, ReplaysController, ReplayStepsController, PoliciesController],
+    controllers: [
+      ProjectionsController,
+      ReplaysController,
+      ReplayStepsController,
+      PoliciesController,
+      AuditsController,
+    ],
   }).compile();
   const app = module.createNestApplication<NestFastifyApplication>(createHttpAdapter(logger), {
     bodyParser: false,
