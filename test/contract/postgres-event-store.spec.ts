@@ -272,8 +272,8 @@ describe('PostgreSQL event store', () => {
     const sizes: number[] = [];
     const contended = poolThat((query, values) => {
       // The second parameter has one element per append.
-      const [, expected] = (typeof query === 'string' ? values : query.values)!;
-      sizes.push(String(expected).split(',').length);
+      const given: unknown[] = (typeof query === 'string' ? values : (query.values as unknown[])) ?? [];
+      sizes.push(String(given[1]).split(',').length);
       if (sizes.length > 3) return pool.query(query, values);
       return Promise.reject(Object.assign(new DatabaseError('duplicate key', 0, 'error'), { code: '23505' }));
     });
