@@ -1,6 +1,9 @@
 import type { Pool, PoolClient } from 'pg';
+import { FACTS, PARKED, SCOPE_POSITIONS } from '../projector/engine-rows';
 import { generationById } from '../projector/generations';
 import type { Generation } from '../projector/generations';
+import type { Surface } from '../projector/surface';
+import { tablesOf } from '../projector/surface-content';
 import { IDLE_LIMIT } from '../projector/table-connection';
 
 /** What every part of a build is told besides its work. */
@@ -27,6 +30,11 @@ export async function building(pool: Pool, id: number): Promise<Generation> {
 /** To be called with how many rows a builder's conditional update of its generation has changed. */
 export function refuseEnded(id: number, rowCount: number | null): void {
   if (rowCount !== 1) throw new ReplayEndedError(`replay ${id} was ended or taken over by somebody else`);
+}
+
+/** All tables of a generation: the engine's and those of the surfaces. */
+export function tableNames(surfaces: readonly Surface[]): string[] {
+  return [FACTS, SCOPE_POSITIONS, PARKED, ...tablesOf(surfaces)].map(({ name }) => name);
 }
 
 /** What an attempt at filling tables begins with. */

@@ -1,8 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
-import { tablesOf } from '../projector/surface-content';
-import { emptyTables, inTransaction, refuseEnded } from './building';
+import { emptyTables, inTransaction, refuseEnded, tableNames } from './building';
 import type { Emptied, StepOptions } from './building';
 import { inLanes } from './in-lanes';
 
@@ -29,12 +28,7 @@ export async function copyTables(
   { pool, surfaces, blocksPerStep = BLOCKS_PER_STEP, giveWay, onStep }: CopyTablesOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const names = [
-    'run_facts',
-    'scope_positions',
-    'parked_events',
-    ...tablesOf(surfaces).map(({ name }) => name),
-  ];
+  const names = tableNames(surfaces);
   const emptied = await emptyTables(pool, generation, names);
   const holder = await pool.connect();
   try {

@@ -5,8 +5,7 @@ import { generationById, isHistorical } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import type { Surface } from '../projector/surface';
-import { tablesOf } from '../projector/surface-content';
-import { building, emptyTables, refuseEnded } from './building';
+import { building, emptyTables, refuseEnded, tableNames } from './building';
 import { copyTables } from './copy-tables';
 import type { CopyTablesOptions } from './copy-tables';
 import { foldLog } from './fold-log';
@@ -145,8 +144,7 @@ async function emptyGeneration(
   generation: Generation,
   surfaces: readonly Surface[],
 ): Promise<void> {
-  const engine = ['run_facts', 'scope_positions', 'parked_events'];
-  await emptyTables(pool, generation, [...engine, ...tablesOf(surfaces).map(({ name }) => name)]);
+  await emptyTables(pool, generation, tableNames(surfaces));
   await pool.query(
     `update opstruth.generations set checkpoint_commit = 0, checkpoint_prepare = 0, events_applied = 0, work_done = 0,
        phase_done_before = 0, epoch = epoch + 1 where id = $1 and state = 'building'`,

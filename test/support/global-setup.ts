@@ -16,7 +16,7 @@ const HOME_PREFIX = 'opstruth-test-';
 /** Linux's file system in memory, and what its `statfs` calls itself. */
 const IN_MEMORY = '/dev/shm';
 const TMPFS = 0x01021994;
-/** A whole run needs less than one. */
+/** The server alone may keep two of log before it begins to take the oldest away. */
 const ROOM_BYTES = 4 * 1024 ** 3;
 
 declare global {
