@@ -35,31 +35,32 @@ export const cutoverBenchmark: Benchmark = {
     const system = createHttpClient(server.url, await benchToken('system'), SOCKETS);
     try {
       const { commandsPerSecond, lagSeconds } = sizes;
-      const warmUp = Math.ceil(commandsPerSecond * (lagSeconds / 2));
+      const warmUpSeconds = lagSeconds / 2;
       let over = false;
       const commands = pacedCommands(admin, {
         perSecond: commandsPerSecond,
         readEvery: READ_EVERY,
         isOver: () => over,
       });
-      await sleep((lagSeconds / 2) * 1000);
       const queries = pacedQueries(system, () => over);
       // Both are awaited when the operator is done; what fails before that must not end the process.
       for (const load of [commands, queries]) load.catch(() => undefined);
       try {
+        await sleep(warmUpSeconds * 1000);
         await operate(system, say);
       } finally {
         over = true;
       }
       const [{ samples }, asked] = [await commands, await queries];
-      const counted = samples.filter(({ nth }) => nth >= warmUp);
+      const times = asked.times.slice(QUERIES_PER_SECOND * warmUpSeconds);
+      const counted = samples.filter(({ nth }) => nth >= commandsPerSecond * warmUpSeconds);
       const visible = counted.map((sample) => sample.visibleMs).filter((ms) => ms !== null);
-      say(`${counted.length} commands and ${asked.times.length} queries, none failed`);
+      say(`${counted.length} commands and ${times.length} queries, none failed`);
       record(
         figure('cutover.lag.p50', percentile(visible, 50), 'ms'),
         figure('cutover.lag.p99', percentile(visible, 99), 'ms', { aim: AIM_P99_MS }),
-        figure('cutover.query.p50', percentile(asked.times, 50), 'ms'),
-        figure('cutover.query.p99', percentile(asked.times, 99), 'ms'),
+        figure('cutover.query.p50', percentile(times, 50), 'ms'),
+        figure('cutover.query.p99', percentile(times, 99), 'ms'),
         figure('cutover.queries', asked.rate, 'queries/s'),
       );
     } finally {

@@ -15,7 +15,9 @@ import { createProjectorHealth, runProjectorRole } from './projector/projector-r
 import type { ProjectorHealth } from './projector/projector-role';
 import { runAuditLoop } from './replay/audit-loop';
 import { runReplayWorker } from './replay/replay-worker';
+import type { Build } from './replay/replay-worker';
 import { runReconciler } from './reconciler/reconciler';
+import { projectorOptions } from './runtime';
 import type { Runtime } from './runtime';
 
 /** How long a projector that went silent keeps others from taking over. */
@@ -40,7 +42,7 @@ export function startBackgroundRoles(
   executor: RunCommandExecutor,
   keys: IdempotencyKeys,
   log: Logger,
-  onBatch?: (batch: AppliedBatch) => void,
+  { build, onBatch }: { readonly build: Build; readonly onBatch?: (batch: AppliedBatch) => void },
 ): BackgroundRoles {
   const { config, pool, store, clock } = runtime;
   const stopping = new AbortController();
@@ -53,10 +55,7 @@ export function startBackgroundRoles(
     loops.push(
       runProjectorRole(
         {
-          pool,
-          store,
-          surfaces,
-          batchSize: config.projectorBatchSize,
+          ...projectorOptions(runtime),
           lease: createLease(pool, 'projector', holder, LEASE_TTL_SECONDS),
           leaseTtlSeconds: LEASE_TTL_SECONDS,
           judgeFor: (generation) => judgeFor(pool, generation),
@@ -73,10 +72,8 @@ export function startBackgroundRoles(
       runReplayWorker(
         {
           pool,
-          store,
           surfaces,
-          batchSize: config.projectorBatchSize,
-          judgeFor: (generation) => judgeFor(pool, generation),
+          build,
           leaseFor: (name) => createLease(pool, name, holder, LEASE_TTL_SECONDS),
           leaseTtlSeconds: LEASE_TTL_SECONDS,
           log: log.child({ role: 'replay' }),

@@ -36,6 +36,11 @@ export interface Runtime {
   close(): Promise<void>;
 }
 
+/** What whoever projects or builds is told of a runtime. */
+export function projectorOptions({ pool, store, config }: Runtime) {
+  return { pool, store, surfaces, batchSize: config.projectorBatchSize };
+}
+
 type EventStoreDb = typeof import('./event-store/eventstoredb-event-store');
 
 export interface RuntimeOptions {

@@ -13,6 +13,9 @@ import { NestLogger } from './observability/logger';
 import { Metrics } from './observability/metrics';
 import { observeProjections } from './projection-observability';
 import { followProjections } from './projector/projection-news';
+import { buildHere } from './replay/replay-worker';
+import type { Build } from './replay/replay-worker';
+import { projectorOptions } from './runtime';
 import type { Runtime } from './runtime';
 import { observeSubscriptions } from './subscription-observability';
 
@@ -24,8 +27,12 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** Starts HTTP and the roles of the configuration over an open runtime. */
-export async function startServer(runtime: Runtime, log: Logger): Promise<Server> {
+/** Starts HTTP and the roles of the configuration over an open runtime. Replays are built by `build`. (Default: on this thread) */
+export async function startServer(
+  runtime: Runtime,
+  log: Logger,
+  build: Build = buildHere(projectorOptions(runtime)),
+): Promise<Server> {
   const { config, pool } = runtime;
   const projected = followProjections({
     pool,
@@ -43,7 +50,8 @@ export async function startServer(runtime: Runtime, log: Logger): Promise<Server
   const observed = observeProjections(runtime, metrics);
   if (config.eventStoreUrl !== undefined)
     runtime.observeSubscriptions(observeSubscriptions(metrics, () => runtime.store.tail()));
-  const roles = startBackgroundRoles(runtime, executor, app.get(IdempotencyKeys), log, observed.onBatch);
+  const { onBatch } = observed;
+  const roles = startBackgroundRoles(runtime, executor, app.get(IdempotencyKeys), log, { build, onBatch });
   app.get(Readiness).add(...observed.probes(roles.projector));
   const close = async () => {
     await app.close();

@@ -1,5 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
 import { grantsFromFlags, mintToken } from '../auth/mint-token';
+import { buildInThread } from '../build-thread';
 import { loadConfig } from '../config';
 import type { Config } from '../config';
 import { counted } from '../counted';
@@ -9,6 +11,7 @@ import type { DemoApis } from '../demo/scenario';
 import { isLater, micros, systemClock } from '../events/instant';
 import { createLogger } from '../observability/logger';
 import { openRuntime } from '../runtime';
+import type { Runtime } from '../runtime';
 import { startServer } from '../server';
 import type { Server } from '../server';
 import type { SimulatedCommand } from '../simulator/workload';
@@ -79,12 +82,12 @@ async function demoConfig(): Promise<Config> {
   };
 }
 
-async function startOnFreePort(...[runtime, log]: Parameters<typeof startServer>): Promise<Server> {
+async function startOnFreePort(runtime: Runtime, log: Logger): Promise<Server> {
   try {
-    return await startServer(runtime, log);
+    return await startServer(runtime, log, buildInThread(runtime));
   } catch (error) {
     if (process.env.PORT !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    return startServer({ ...runtime, config: { ...runtime.config, port: 0 } }, log);
+    return startServer({ ...runtime, config: { ...runtime.config, port: 0 } }, log, buildInThread(runtime));
   }
 }
 

@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import { sleep } from '../event-store/abortable';
 import { createLease } from '../projector/lease';
-import { judgeFor } from '../projector/live-classification';
-import { buildIfFree } from '../replay/replay-worker';
+import { buildHere, buildIfFree } from '../replay/replay-worker';
+import { lowerPriority } from '../replay/low-priority';
 import { whatMoves } from '../replay/replay-events';
 import { replayStatus } from '../replay/replay-status';
 import type { ReplayStatus } from '../replay/replay-status';
 import { requireGeneration } from '../replay/replays';
+import { projectorOptions } from '../runtime';
 import type { Output, Progress } from './output';
 import type { Desk } from './replay-desk';
 import { stopSignal } from './stop-signal';
@@ -21,19 +22,16 @@ const LEASE_TTL_SECONDS = 5;
  */
 export async function buildOrFollow(output: Output, desk: Desk, id: number): Promise<ReplayStatus> {
   const { runtime, context } = desk;
-  const { pool, store, surfaces } = context;
   const generation = await requireGeneration(context, id);
+  lowerPriority();
   const stopping = new AbortController();
   const { signal } = stopping;
   void stopSignal().then(() => stopping.abort());
   const holder = `replay:${randomUUID()}`;
   const options = {
-    pool,
-    store,
-    surfaces,
-    batchSize: runtime.config.projectorBatchSize,
-    judgeFor: () => judgeFor(pool, generation),
-    leaseFor: (name: string) => createLease(pool, name, holder, LEASE_TTL_SECONDS),
+    pool: context.pool,
+    build: buildHere(projectorOptions(runtime)),
+    leaseFor: (name: string) => createLease(context.pool, name, holder, LEASE_TTL_SECONDS),
     leaseTtlSeconds: LEASE_TTL_SECONDS,
     // What goes wrong is written down in the generation's row, and told from there.
     log: { info: () => undefined, error: () => undefined },

@@ -11,8 +11,9 @@ import { recordAudit } from './audit-entries';
 import { diffGenerations } from './generation-diff';
 import type { OperatorContext } from './operator-context';
 import {
-  inLockedRegistry,
+  asOnlyOperator,
   liveOf,
+  lockGenerations,
   ReplayRefusedError,
   requireGeneration,
   stateOf,
@@ -60,9 +61,11 @@ export interface RollBack {
 
 const SWITCH_ATTEMPTS = 8;
 const BETWEEN_ATTEMPTS_MS = 50;
-/** Three times the pace of a generation that is not live: what it needs to be level with one that stands still. */
+/** Some batches of a generation that is not live: after one of them it is likely to be level. */
+const WAITED_AT_MOST_MS = 500;
+/** Three times its pace: what it needs to be level with one that stands still. */
 const HELD_AT_MOST_MS = 300;
-const LOOK_EVERY_MS = 5;
+const LOOK_EVERY_MS = 3;
 const EVENTS_PER_BATCH = 500;
 
 /** What a cutover would do and what speaks against it. Changes nothing. */
@@ -154,15 +157,13 @@ async function switchWhenLevel(
   for (let attempt = 1; ; attempt++) {
     try {
       await approach(context, to);
-      await inLockedRegistry(
-        context,
-        async (client, generations) => {
-          requireStillLive(generations, from);
-          await switchLive(client, generations, stateOf(generations, to, allowed, verb));
-          await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
-        },
-        (client) => holdUntilLevel(client, { from, to }),
-      );
+      await asOnlyOperator(context, async (client) => {
+        await holdLevel(client, { from, to });
+        const generations = await lockGenerations(client, [from, to]);
+        requireStillLive(generations, from);
+        await switchLive(client, generations, stateOf(generations, to, allowed, verb));
+        await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
+      });
       return;
     } catch (error) {
       const behind = error instanceof ReplayRefusedError && error.code === 'not_caught_up';
@@ -173,22 +174,28 @@ async function switchWhenLevel(
 }
 
 /**
- * Locks the row of the live generation, so that its next batch waits, until the other has come as far. Two that both
- * follow a busy log are hardly ever level by themselves.
+ * Locks the row of the live generation, so that its next batch waits, at a moment when the other has come as far. It comes
+ * so far with many of its batches, and then nobody waits for anything; where it does not, the live one is held until it has.
  */
-async function holdUntilLevel(client: PoolClient, { from, to }: RollBack): Promise<void> {
-  const deadline = performance.now() + HELD_AT_MOST_MS;
-  await client.query('select from opstruth.generations where id = $1 for update', [from]);
-  for (;;) {
+async function holdLevel(client: PoolClient, { from, to }: RollBack): Promise<void> {
+  const isLevel = async () => {
     const { rows } = await client.query<{ level: boolean }>(
       `select (next.checkpoint_commit, next.checkpoint_prepare) >= (live.checkpoint_commit, live.checkpoint_prepare) as level
        from opstruth.generations live, opstruth.generations next where live.id = $1 and next.id = $2`,
       [from, to],
     );
     // Whoever is not there, or late for good, is told of by the switch.
-    if (rows[0]?.level !== false || performance.now() >= deadline) return;
+    return rows[0]?.level !== false;
+  };
+  await waitFor(isLevel, WAITED_AT_MOST_MS);
+  await client.query('select from opstruth.generations where id = $1 for update', [from]);
+  await waitFor(isLevel, HELD_AT_MOST_MS);
+}
+
+async function waitFor(condition: () => Promise<boolean>, atMostMs: number): Promise<void> {
+  const deadline = performance.now() + atMostMs;
+  while (!(await condition()) && performance.now() < deadline)
     await sleep(LOOK_EVERY_MS, new AbortController().signal);
-  }
 }
 
 function requireStillLive(generations: readonly Generation[], from: number): Generation {

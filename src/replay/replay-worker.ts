@@ -1,22 +1,36 @@
 import { sleep } from '../event-store/abortable';
-import type { Judge } from '../domain/classification';
-import { FencedError } from '../projector/run-folding';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import type { Lease } from '../projector/lease';
-import { buildGeneration } from './generation-build';
+import { judgeFor } from '../projector/live-classification';
+import { FencedError } from '../projector/run-folding';
+import type { Surface } from '../projector/surface';
 import { ReplayEndedError } from './building';
+import { buildGeneration } from './generation-build';
 
-export interface ReplayWorkerOptions extends Omit<ProjectorOptions, 'judge'> {
-  readonly judgeFor: (generation: Generation) => Promise<Judge>;
+/** Makes a generation ready, or stops when `signal` aborts. Throws what `buildGeneration` throws. */
+export type Build = (generation: Generation, signal: AbortSignal) => Promise<void>;
+
+/** Builds on the thread that asks for it. */
+export function buildHere(options: Omit<ProjectorOptions, 'judge'>): Build {
+  return async (generation, signal) =>
+    buildGeneration(generation.id, { ...options, judge: await judgeFor(options.pool, generation) }, signal);
+}
+
+export interface BuilderOptions extends Pick<ProjectorOptions, 'pool'> {
+  readonly build: Build;
   readonly leaseFor: (name: string) => Lease;
   readonly leaseTtlSeconds: number;
-  readonly lookEveryMs?: number;
   readonly log: {
     info(fields: object, message: string): void;
     error(fields: object, message: string): void;
   };
+}
+
+export interface ReplayWorkerOptions extends BuilderOptions {
+  readonly surfaces: readonly Surface[];
+  readonly lookEveryMs?: number;
 }
 
 const LOOK_EVERY_MS = 1_000;
@@ -43,7 +57,7 @@ export async function runReplayWorker(options: ReplayWorkerOptions, signal: Abor
  */
 export async function buildIfFree(
   generation: Generation,
-  options: ReplayWorkerOptions,
+  options: BuilderOptions,
   signal: AbortSignal,
 ): Promise<boolean> {
   const lease = options.leaseFor(`replay-${generation.id}`);
@@ -59,7 +73,7 @@ export async function buildIfFree(
     (options.leaseTtlSeconds * 1000) / 3,
   );
   try {
-    await buildGeneration(generation.id, { ...options, judge: await options.judgeFor(generation) }, until);
+    await options.build(generation, until);
     if (!until.aborted) options.log.info({ generation: generation.id }, 'replay is ready');
   } catch (error) {
     // Fenced: its state or its checkpoint was changed by somebody else, as an abort does.

@@ -84,8 +84,8 @@ export async function startReplay(
   const facts = !request.full && until === undefined && (await factsWillDo(context, live, rules));
   const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
 
-  return inLockedRegistry(context, async (client, generations) => {
-    const other = generations.find(
+  return asOnlyOperator(context, async (client) => {
+    const other = (await listGenerations(client)).find(
       (one) => (one.state === 'building' || one.state === 'ready') && !isHistorical(one),
     );
     if (other && until === undefined)
@@ -159,8 +159,8 @@ async function requireReached(
 /** Gives up a replay that is not live: what was built is dropped. */
 export async function abortReplay(context: OperatorContext, id: number, asking: Operator): Promise<void> {
   const operator = withReason(asking);
-  const generation = await inLockedRegistry(context, async (client, generations) => {
-    const ended = stateOf(generations, id, ['building', 'ready'], 'abort');
+  const generation = await asOnlyOperator(context, async (client) => {
+    const ended = stateOf(await lockGenerations(client, [id]), id, ['building', 'ready'], 'abort');
     await endGeneration(client, id, 'failed', `aborted by ${operator.actor}`);
     await recordAudit(client, { ...operator, action: 'replay.abort', generation: id, details: {} });
     return ended;
@@ -175,7 +175,8 @@ export async function retireGeneration(
   asking: Operator,
 ): Promise<void> {
   const operator = withReason(asking);
-  const generation = await inLockedRegistry(context, async (client, generations) => {
+  const generation = await asOnlyOperator(context, async (client) => {
+    const generations = await lockGenerations(client, [id]);
     const historical = generations.some((one) => one.id === id && isHistorical(one));
     const ended = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');
     const copy = generations.find(
@@ -219,26 +220,16 @@ export async function switchLive(
   return live;
 }
 
-/**
- * Runs `work` with every generation's row locked, so that no batch moves a checkpoint and no other operator changes a
- * state meanwhile. Short by construction: the projector waits for it. `before` runs when other operators are kept out and
- * no row is locked yet.
- */
-export async function inLockedRegistry<T>(
+/** Runs `work` in one transaction, while no other operator changes anything about generations. */
+export async function asOnlyOperator<T>(
   { pool }: Pick<OperatorContext, 'pool'>,
-  work: (client: PoolClient, generations: readonly Generation[]) => Promise<T>,
-  before?: (client: PoolClient) => Promise<void>,
+  work: (client: PoolClient) => Promise<T>,
 ): Promise<T> {
   const client = await pool.connect();
   try {
     await client.query('begin');
     await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
-    await before?.(client);
-    // The advisory lock lets one at a time lock several rows; a projector locks one.
-    await client.query(
-      `select id from opstruth.generations where state not in ('retired', 'failed') order by id for update`,
-    );
-    const result = await work(client, await listGenerations(client));
+    const result = await work(client);
     await client.query('commit');
     return result;
   } catch (error) {
@@ -247,6 +238,18 @@ export async function inLockedRegistry<T>(
   } finally {
     client.release();
   }
+}
+
+/**
+ * All generations, those of `ids` as they stay until the transaction ends: no batch moves their checkpoints and no builder
+ * their state. To be locked by the only operator, and shortly before the end: a projector waits for it.
+ */
+export async function lockGenerations(client: PoolClient, ids: readonly number[]): Promise<Generation[]> {
+  // Only an operator locks several, so that no two wait for each other; a projector locks one.
+  await client.query('select from opstruth.generations where id = any($1::int[]) order by id for update', [
+    ids,
+  ]);
+  return listGenerations(client);
 }
 
 export function liveOf(generations: readonly Generation[]): Generation {
@@ -271,7 +274,10 @@ export function stateOf(
   return generation;
 }
 
-export async function requireGeneration({ pool }: OperatorContext, id: number): Promise<Generation> {
+export async function requireGeneration(
+  { pool }: Pick<OperatorContext, 'pool'>,
+  id: number,
+): Promise<Generation> {
   const generation = await generationById(pool, id);
   if (!generation) throw new ReplayRefusedError('no_such_replay', `there is no generation ${id}`);
   return generation;

@@ -138,6 +138,22 @@ describe('replays', () => {
     expect((await checkCutover(context, next.id, GATE, AS_OF)).objections).toEqual([]);
   });
 
+  test('the live generation stood still while a replay was started or aborted', async () => {
+    const { pool } = fixture;
+    const batch = await pool.connect();
+    try {
+      // A batch under way holds the row of its generation until it is committed; whoever wants it meanwhile waits, and the
+      // next batch behind him.
+      await batch.query(`begin; update opstruth.generations set epoch = epoch where state = 'live'`);
+      const { id } = await startReplay(context, { full: true }, OPERATOR);
+      await abortReplay(context, id, OPERATOR);
+      expect((await generationById(pool, id))!.state).toBe('failed');
+    } finally {
+      await batch.query('rollback');
+      batch.release();
+    }
+  });
+
   test('the time in which nobody built after a kill slows down neither the rate nor the next estimate', async () => {
     const { pool } = fixture;
     const { id } = await startReplay(context, { full: true }, OPERATOR);

@@ -1,0 +1,25 @@
+import { buildInThread } from '../../src/build-thread';
+import { loadConfig } from '../../src/config';
+import { createLogger } from '../../src/observability/logger';
+import { generationById } from '../../src/projector/generations';
+import { openRuntime } from '../../src/runtime';
+
+/**
+ * Builds a generation on a thread, as a server does, and prints a line of how that ended. With `stop` it is asked to stop
+ * at once.
+ */
+async function main(databaseUrl: string, id: number, stop: boolean): Promise<void> {
+  const config = loadConfig({ DATABASE_URL: databaseUrl }, { requireAuth: false });
+  const runtime = await openRuntime(config, createLogger({ level: 'silent' }));
+  const stopping = new AbortController();
+  const generation = await generationById(runtime.pool, id);
+  if (stop) stopping.abort();
+  const outcome = await buildInThread(runtime)(generation!, stopping.signal).then(
+    () => ({ kind: 'returned' }),
+    (error: Error) => ({ kind: 'threw', name: error.name, message: error.message }),
+  );
+  console.log(JSON.stringify(outcome));
+  await runtime.close();
+}
+
+void main(process.argv[2]!, Number(process.argv[3]), process.argv[4] === 'stop');
