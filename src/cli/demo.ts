@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { grantsFromFlags, mintToken } from '../auth/mint-token';
-import { buildInThread } from '../build-thread';
+import { buildInProcess } from '../build-process';
 import { loadConfig } from '../config';
 import type { Config } from '../config';
 import { counted } from '../counted';
@@ -84,10 +84,10 @@ async function demoConfig(): Promise<Config> {
 
 async function startOnFreePort(runtime: Runtime, log: Logger): Promise<Server> {
   try {
-    return await startServer(runtime, log, buildInThread(runtime));
+    return await startServer(runtime, log, buildInProcess(runtime));
   } catch (error) {
     if (process.env.PORT !== undefined || (error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
-    return startServer({ ...runtime, config: { ...runtime.config, port: 0 } }, log, buildInThread(runtime));
+    return startServer({ ...runtime, config: { ...runtime.config, port: 0 } }, log, buildInProcess(runtime));
   }
 }
 

@@ -1,4 +1,4 @@
-import { buildInThread } from '../build-thread';
+import { buildInProcess } from '../build-process';
 import { loadConfig } from '../config';
 import { createLogger } from '../observability/logger';
 import { openRuntime } from '../runtime';
@@ -11,7 +11,7 @@ export async function serve(): Promise<void> {
   const log = createLogger({ level: config.logLevel });
   const runtime = await openRuntime(config, log);
   const stopped = stopSignal();
-  const server = await startServer(runtime, log, buildInThread(runtime)).catch(async (error: unknown) => {
+  const server = await startServer(runtime, log, buildInProcess(runtime)).catch(async (error: unknown) => {
     await runtime.close();
     throw error;
   });

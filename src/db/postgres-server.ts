@@ -132,7 +132,6 @@ function serverSettings(dataDir: string, durable: boolean): Record<string, strin
     shared_buffers: '128MB',
     max_wal_size: '2GB',
     checkpoint_timeout: '15min',
-    wal_compression: 'on',
     random_page_cost: '1.1',
     jit: 'off',
     timezone: 'UTC',

@@ -72,12 +72,18 @@ export async function emptyTables(
   }
 }
 
-/** All of `work` or nothing of it; not for longer than IDLE_LIMIT between two statements. */
+/**
+ * A step of a build need not wait for the disk: after a crash of PostgreSQL rows and checkpoint are those of an earlier step,
+ * and the build goes on from there. What makes a generation ready waits, and for all that came before it.
+ */
+export const NOT_AWAITED = 'synchronous_commit=off';
+
+/** All of `work` or nothing of it; not for longer than IDLE_LIMIT between two statements. See NOT_AWAITED. */
 export async function inTransaction<T>(
   client: Pick<PoolClient, 'query'>,
   work: () => Promise<T>,
 ): Promise<T> {
-  await client.query(`begin; set local ${IDLE_LIMIT}`);
+  await client.query(`begin; set local ${IDLE_LIMIT}; set local ${NOT_AWAITED}`);
   try {
     const result = await work();
     await client.query('commit');

@@ -3,11 +3,11 @@ import type { PoolClient } from 'pg';
 import { copyIn, copyText } from '../projector/copy-rows';
 import type { FoldedBatch, ParkedLetter, RunChange } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
-import { IDLE_LIMIT } from '../projector/table-connection';
 import { CACHED_RUNS, fencedOr, moveCheckpoint, openFolding } from '../projector/run-folding';
 import type { FoldingOptions, Stretch } from '../projector/run-folding';
 import { FACTS, factsRow } from '../projector/engine-rows';
 import { factsUpdate, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
+import { inTransaction } from './building';
 import type { StepOptions } from './building';
 import { logPages } from './log-pages';
 
@@ -95,15 +95,12 @@ async function writeFacts(client: PoolClient, generation: Generation, pending: P
     scopePositionsUpsert(schema, runs),
     parkedUpsert(schema, pending.letters),
   ].filter((statement) => statement !== null);
-  await client.query(`begin; set local ${IDLE_LIMIT}`);
-  try {
+  await inTransaction(client, async () => {
     // What is written has a stretch.
     await client.query(moveCheckpoint(generation, pending.stretch!));
     await copyIn(client, `${schema}.${FACTS.name}`, FACTS.columns, text);
     for (const statement of statements) await client.query(statement);
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
+  }).catch((error: unknown) => {
     throw fencedOr(error);
-  }
+  });
 }

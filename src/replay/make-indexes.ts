@@ -3,6 +3,7 @@ import { runFactsIndexesSql, tableIndexesSql } from '../projector/generation-sch
 import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
 import { tablesOf } from '../projector/surface-content';
+import { NOT_AWAITED } from './building';
 import type { StepOptions } from './building';
 import { inLanes } from './in-lanes';
 
@@ -34,8 +35,9 @@ export async function makeIndexes(
   const connections = {
     open: async () => {
       const client = await pool.connect();
-      await client.query(`set maintenance_work_mem = '${SORT_MEMORY}'`);
-      await client.query(`set default_statistics_target = ${STATISTICS_TARGET}`);
+      await client.query(
+        `set maintenance_work_mem = '${SORT_MEMORY}'; set default_statistics_target = ${STATISTICS_TARGET}; set ${NOT_AWAITED}`,
+      );
       return client;
     },
     close: async (client: PoolClient) => {

@@ -6,7 +6,7 @@ import { createReplaysFixture } from './replays-app';
 
 const OPERATOR = { actor: 'test', reason: null };
 
-describe('a build on a thread of its own', () => {
+describe('a build in a process of its own', () => {
   let fixture: Awaited<ReturnType<typeof createReplaysFixture>>;
 
   beforeEach(async () => {
@@ -17,8 +17,8 @@ describe('a build on a thread of its own', () => {
   const start = (request: Parameters<typeof startReplay>[1]) =>
     startReplay(fixture.context, request, OPERATOR);
 
-  async function onThread(id: number, ...more: string[]): Promise<unknown> {
-    const process = runScript('thread-script.ts', fixture.databaseUrl, String(id), ...more);
+  async function inProcess(id: number, ...more: string[]): Promise<unknown> {
+    const process = runScript('build-process-script.ts', fixture.databaseUrl, String(id), ...more);
     const line = await process.line((text) => text.startsWith('{'));
     await process.ended;
     return JSON.parse(line ?? 'null');
@@ -31,7 +31,7 @@ describe('a build on a thread of its own', () => {
     const { pool, stricter, context } = fixture;
     const { id, schema, madeBy } = await start({ policyVersion: stricter, full });
     expect(madeBy).toBe(full ? 'full' : 'facts');
-    expect(await onThread(id)).toEqual({ kind: 'returned' });
+    expect(await inProcess(id)).toEqual({ kind: 'returned' });
     expect(await generationById(pool, id)).toMatchObject({ state: 'ready', failure: null });
     const rows = await dumpGeneration(pool, schema);
     await abortReplay(context, id, OPERATOR);
@@ -43,7 +43,7 @@ describe('a build on a thread of its own', () => {
   test('asked to stop it returns and leaves the rest to whoever builds next', async () => {
     const { pool } = fixture;
     const { id } = await start({ full: true });
-    expect(await onThread(id, 'stop')).toEqual({ kind: 'returned' });
+    expect(await inProcess(id, 'stop')).toEqual({ kind: 'returned' });
     expect(await generationById(pool, id)).toMatchObject({ state: 'building' });
     await fixture.build(id);
     expect(await generationById(pool, id)).toMatchObject({ state: 'ready' });
@@ -53,7 +53,7 @@ describe('a build on a thread of its own', () => {
     const { context } = fixture;
     const { id } = await start({ full: true });
     await abortReplay(context, id, OPERATOR);
-    expect(await onThread(id)).toEqual({
+    expect(await inProcess(id)).toEqual({
       kind: 'threw',
       name: 'ReplayEndedError',
       message: `replay ${id} is failed: nothing is left to build`,
@@ -64,7 +64,7 @@ describe('a build on a thread of its own', () => {
     const { pool } = fixture;
     const { id, schema } = await start({ full: true });
     await pool.query(`drop table ${schema}.run_facts`);
-    expect(await onThread(id)).toEqual({
+    expect(await inProcess(id)).toEqual({
       kind: 'threw',
       name: 'Error',
       message: `relation "${schema}.run_facts" does not exist`,

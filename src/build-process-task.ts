@@ -1,31 +1,32 @@
-import { parentPort, workerData } from 'node:worker_threads';
-import type { MessagePort } from 'node:worker_threads';
-import type { ThreadResult, ThreadTask } from './build-thread';
+import { once } from 'node:events';
+import type { BuildResult, BuildTask } from './build-process';
 import { createLogger } from './observability/logger';
 import { FencedError } from './projector/run-folding';
 import { ReplayEndedError } from './replay/building';
 import { lowerPriority } from './replay/low-priority';
 import { buildHere } from './replay/replay-worker';
 import { requireGeneration } from './replay/replays';
-import { projectorOptions, openRuntime } from './runtime';
+import { openRuntime, projectorOptions } from './runtime';
 
-// The thread that `buildInThread` starts.
-const { generationId, config } = workerData as ThreadTask;
-void main(parentPort!);
+// The process that `buildInProcess` starts.
+void main();
 
-async function main(parent: MessagePort): Promise<void> {
+async function main(): Promise<void> {
   lowerPriority();
   const stopping = new AbortController();
-  parent.once('message', () => stopping.abort());
-  const result = await build(stopping.signal).then(
-    (): ThreadResult => ({ kind: 'stopped_or_ready' }),
+  // A terminal's Ctrl-C reaches every process; this one is told by its parent, or by the end of it.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
+  process.on('disconnect', () => stopping.abort());
+  const [task] = (await once(process, 'message')) as [BuildTask];
+  process.on('message', () => stopping.abort());
+  const result = await build(task, stopping.signal).then(
+    (): BuildResult => ({ kind: 'ready_or_stopped' }),
     resultOf,
   );
-  parent.postMessage(result);
-  parent.close();
+  if (process.connected) process.send!(result, () => process.disconnect());
 }
 
-async function build(signal: AbortSignal): Promise<void> {
+async function build({ generationId, config }: BuildTask, signal: AbortSignal): Promise<void> {
   const log = createLogger({ level: config.logLevel });
   const runtime = await openRuntime(config, log, { migrate: false, anySurfaces: true });
   try {
@@ -36,7 +37,7 @@ async function build(signal: AbortSignal): Promise<void> {
   }
 }
 
-function resultOf(error: unknown): ThreadResult {
+function resultOf(error: unknown): BuildResult {
   // Fenced: its state or its checkpoint was changed by somebody else, as an abort does.
   if (error instanceof ReplayEndedError || error instanceof FencedError)
     return { kind: 'ended', message: error.message };

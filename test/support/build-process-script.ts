@@ -1,11 +1,11 @@
-import { buildInThread } from '../../src/build-thread';
+import { buildInProcess } from '../../src/build-process';
 import { loadConfig } from '../../src/config';
 import { createLogger } from '../../src/observability/logger';
 import { generationById } from '../../src/projector/generations';
 import { openRuntime } from '../../src/runtime';
 
 /**
- * Builds a generation on a thread, as a server does, and prints a line of how that ended. With `stop` it is asked to stop
+ * Builds a generation in a process of its own, as a server does, and prints a line of how that ended. With `stop` it is asked to stop
  * at once.
  */
 async function main(databaseUrl: string, id: number, stop: boolean): Promise<void> {
@@ -14,7 +14,7 @@ async function main(databaseUrl: string, id: number, stop: boolean): Promise<voi
   const stopping = new AbortController();
   const generation = await generationById(runtime.pool, id);
   if (stop) stopping.abort();
-  const outcome = await buildInThread(runtime)(generation!, stopping.signal).then(
+  const outcome = await buildInProcess(runtime)(generation!, stopping.signal).then(
     () => ({ kind: 'returned' }),
     (error: Error) => ({ kind: 'threw', name: error.name, message: error.message }),
   );
