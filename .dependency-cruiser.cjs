@@ -61,7 +61,7 @@ module.exports = {
       comment: 'A decision rests on its own stream; a read table may lag behind it.',
       severity: 'error',
       from: { path: own('commands') },
-      to: { path: ['^src/(projector|replay|reconciler)/', '^projections/'] },
+      to: { path: ['^src/(projector|audit|replay|reconciler)/', '^projections/'] },
     },
     {
       name: 'projector-has-no-side-effects',
@@ -69,6 +69,13 @@ module.exports = {
         'Projecting writes read tables and nothing else; replay is built on it, not the other way round.',
       severity: 'error',
       from: { path: own('projector') },
+      to: { path: ['^src/(commands|audit|replay|reconciler|auth|http)/', '^projections/'] },
+    },
+    {
+      name: 'an-audit-only-looks',
+      comment: 'It compares what the projector has written with the log; operators act on what it finds.',
+      severity: 'error',
+      from: { path: own('audit') },
       to: { path: ['^src/(commands|replay|reconciler|auth|http)/', '^projections/'] },
     },
     {

@@ -13,7 +13,7 @@ import { createLease } from './projector/lease';
 import { judgeFor } from './projector/live-classification';
 import { createProjectorHealth, runProjectorRole } from './projector/projector-role';
 import type { ProjectorHealth } from './projector/projector-role';
-import { runAuditLoop } from './replay/audit-loop';
+import { runAuditLoop } from './audit/audit-loop';
 import { runReplayWorker } from './replay/replay-worker';
 import type { Build } from './replay/replay-worker';
 import { runReconciler } from './reconciler/reconciler';

@@ -27,8 +27,10 @@ const HEAP = '--max-semi-space-size=32';
  * can get it, and requests, batches of the live generation and leases do not wait for it. See docs/adr/0019.
  */
 export function buildInProcess({ config, databaseUrl }: Runtime): Build {
+  // What is to be said of the policy file the parent has said.
+  const { policyFile: _, ...settings } = config;
   return async (generation, signal) => {
-    const result = await resultOf(generation, { ...config, databaseUrl }, signal);
+    const result = await resultOf(generation, { ...settings, databaseUrl }, signal);
     if (result.kind === 'ended') throw new ReplayEndedError(result.message);
     if (result.kind === 'failed') throw Object.assign(new Error(result.message), { stack: result.stack });
   };

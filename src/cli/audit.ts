@@ -1,7 +1,7 @@
 import { surfaces } from '../../projections/surfaces';
 import { counted } from '../counted';
-import type { AuditReport } from '../replay/audit';
-import type { AuditDifference } from '../replay/audit-differences';
+import type { AuditReport } from '../audit/audit';
+import type { AuditDifference } from '../audit/audit-differences';
 import { auditRuns, auditTables } from '../replay/run-audit';
 import { table } from './output';
 import type { Output } from './output';

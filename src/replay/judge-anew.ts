@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { ClassTimeline, Judge } from '../domain/classification';
+import type { ClassifiedRun } from '../classifier/classified-run';
 import { factsOf } from '../classifier/facts-document';
 import { StatementNames } from '../db/statement-names';
 import type { RunChange } from '../projector/fold-batch';
@@ -7,6 +8,7 @@ import type { Generation } from '../projector/generations';
 import type { FoldingOptions } from '../projector/run-folding';
 import type { StoredFacts } from '../projector/run-states';
 import { contentOf, nothingShown, tablesOf } from '../projector/surface-content';
+import type { SurfaceContent } from '../projector/surface-content';
 import type { SurfaceTable } from '../projector/surface';
 import { openTableConnection } from '../projector/table-connection';
 import type { TableConnection } from '../projector/table-connection';
@@ -100,7 +102,7 @@ function changesOf(
     if (saysTheSame(old, now)) continue;
     const held = { facts, timeline: old, incomplete, position };
     const run = { facts, timeline: now, incomplete, position };
-    const contentBefore = contentOf(tables, held);
+    const contentBefore = contentCopied(tables, held);
     try {
       changes.set(facts.runId, { before: held, after: run, contentBefore, content: contentOf(tables, run) });
     } catch (error) {
@@ -109,6 +111,19 @@ function changesOf(
     }
   }
   return { changes, failed };
+}
+
+/** What was copied of a run. Rows that the surfaces of this version could not have made are none that they could change. */
+function contentCopied(tables: readonly SurfaceTable[], held: ClassifiedRun): SurfaceContent {
+  try {
+    return contentOf(tables, held);
+  } catch (error) {
+    throw new Error(
+      `run ${held.facts.runId} cannot be shown as the copied generation judges it (${(error as Error).message}): ` +
+        'abort this replay and start one from the log, with --full',
+      { cause: error },
+    );
+  }
 }
 
 /** All but which policy says it: that is the generation's, and no row holds it. */

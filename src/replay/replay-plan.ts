@@ -10,7 +10,7 @@ import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { loadPolicy } from '../projector/policies';
 import type { StoredFacts } from '../projector/run-states';
-import { wasFoundWrong } from './audit-results';
+import { wasFoundWrong } from '../audit/audit-results';
 import { divergence } from './divergence';
 import type { OperatorContext } from './operator-context';
 import { MatrixTally } from './transition-matrix';

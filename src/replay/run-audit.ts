@@ -1,9 +1,9 @@
 import type { Instant } from '../events/instant';
-import type { AuditReport } from './audit';
-import { auditInLooks } from './audit-looks';
-import { recordAuditResult } from './audit-results';
-import { auditSurfaces } from './audit-surfaces';
-import type { SurfaceAuditReport } from './audit-surfaces';
+import type { AuditReport } from '../audit/audit';
+import { auditInLooks } from '../audit/audit-looks';
+import { recordAuditResult } from '../audit/audit-results';
+import { auditSurfaces } from '../audit/audit-surfaces';
+import type { SurfaceAuditReport } from '../audit/audit-surfaces';
 import type { OperatorContext } from './operator-context';
 import { requireLive } from './replay-plan';
 

@@ -1,9 +1,10 @@
+import type { ProblemClass } from '../../src/domain/classification';
 import type { Surface } from '../../src/projector/surface';
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
-import { auditSurfaces } from '../../src/replay/audit-surfaces';
-import { recordAuditResult } from '../../src/replay/audit-results';
+import { auditSurfaces } from '../../src/audit/audit-surfaces';
+import { recordAuditResult } from '../../src/audit/audit-results';
 import { cutOver, rollBack } from '../../src/replay/cutover';
 import { ReplayEndedError } from '../../src/replay/building';
 import { buildGeneration } from '../../src/replay/generation-build';
@@ -37,6 +38,14 @@ describe('a replay from run facts', () => {
     const judge = await judgeFor(fixture.pool, generation);
     await buildGeneration(generation.id, { ...fixture.options, judge, ...SMALL_STEPS, ...options }, signal);
     return (await generationById(fixture.pool, generation.id))!;
+  }
+
+  /** Asked after by the policy in force, and not by the stricter one. */
+  async function aPartialSuccess(): Promise<string> {
+    const { rows } = await fixture.pool.query<{ run_id: string }>(
+      `select run_id from ${fixture.generation.schema}.run_facts where facts->>'outcome' = 'partially_succeeded' limit 1`,
+    );
+    return rows[0]!.run_id;
   }
 
   async function rowsOf(request: Parameters<typeof startReplay>[1], surfaces = fixture.options.surfaces) {
@@ -87,11 +96,8 @@ describe('a replay from run facts', () => {
 
   test('a run that no surface can show as it is judged now is parked and gone from every table', async () => {
     const { pool } = fixture;
-    const { rows: some } = await pool.query<{ run_id: string }>(
-      `select run_id from ${fixture.generation.schema}.run_facts where facts->>'outcome' = 'partially_succeeded' limit 1`,
-    );
-    const { run_id: runId } = some[0]!;
-    const surfaces = fixture.options.surfaces.map((surface) => unableToShow(surface, runId));
+    const runId = await aPartialSuccess();
+    const surfaces = fixture.options.surfaces.map((surface) => unableToShow(surface, runId, 'none'));
     const request = { policyVersion: stricter };
     const fromFacts = await rowsOf(request, surfaces);
     expect(fromFacts).toEqual(await rowsOf({ ...request, full: true }, surfaces));
@@ -101,6 +107,16 @@ describe('a replay from run facts', () => {
       `select stream_id, cause from ${parked.schema}.parked_events where cause is not null`,
     );
     expect(rows).toEqual([{ stream_id: `operation_run-${runId}`, cause: 'Error: cannot show this' }]);
+  });
+
+  test('a run that no surface can show as it was judged fails the build with what to do, for its rows cannot be taken back', async () => {
+    const runId = await aPartialSuccess();
+    const surfaces = fixture.options.surfaces.map((one) => unableToShow(one, runId, 'terminal_follow_up'));
+    const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
+    await expect(buildInSteps(generation, { surfaces })).rejects.toThrow(
+      `run ${runId} cannot be shown as the copied generation judges it (cannot show this): ` +
+        'abort this replay and start one from the log, with --full',
+    );
   });
 
   test('by the rules in force it would be a copy of rows as they are: the log is read', async () => {
@@ -193,12 +209,12 @@ describe('a replay from run facts', () => {
   });
 });
 
-/** The surface as a broken version has it: the class that the run has under the stricter policy is one it cannot show. */
-function unableToShow(surface: Surface, runId: string): Surface {
+/** The surface as a broken version has it: one class of one run is what it cannot show. */
+function unableToShow(surface: Surface, runId: string, problemClass: ProblemClass): Surface {
   const tables = surface.tables.map((table) => {
     if (table.kind !== 'keyed') return table;
     const row: typeof table.row = (run) => {
-      if (run.facts.runId === runId && run.timeline.before.problemClass === 'none')
+      if (run.facts.runId === runId && run.timeline.before.problemClass === problemClass)
         throw new Error('cannot show this');
       return table.row(run);
     };
