@@ -39,9 +39,9 @@ export async function buildOrFollow(output: Output, desk: Desk, id: number): Pro
   const shown = await showProgress(output, desk, id);
   try {
     for (;;) {
-      const built = await buildIfFree(generation, options, signal);
+      const outcome = await buildIfFree(generation, options, signal);
       const status = await look(desk, id);
-      if (built || status.state !== 'building' || signal.aborted) return status;
+      if (outcome !== 'busy' || status.state !== 'building' || signal.aborted) return status;
       await sleep(LOOK_EVERY_MS, signal);
     }
   } finally {

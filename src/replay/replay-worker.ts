@@ -34,34 +34,49 @@ export interface ReplayWorkerOptions extends BuilderOptions {
 }
 
 const LOOK_EVERY_MS = 1_000;
+const LONGEST_REST_MS = 60_000;
 
 /** Builds every generation that waits for it and that no other process is building, one after the other, for ever. */
 export async function runReplayWorker(options: ReplayWorkerOptions, signal: AbortSignal): Promise<void> {
+  const { lookEveryMs = LOOK_EVERY_MS } = options;
+  const failed = new Map<number, { readonly times: number; readonly restsUntil: number }>();
   while (!signal.aborted) {
     try {
       const waiting = (await listGenerations(options.pool)).filter(
         // While versions are mixed, another binary's tables are not ours to write.
         (one) => one.state === 'building' && isOfSurfaces(one, options.surfaces),
       );
-      for (const generation of waiting) if (!signal.aborted) await buildIfFree(generation, options, signal);
+      for (const generation of waiting) {
+        const { times = 0, restsUntil = 0 } = failed.get(generation.id) ?? {};
+        if (signal.aborted || performance.now() < restsUntil) continue;
+        if ((await buildIfFree(generation, options, signal)) !== 'failed') failed.delete(generation.id);
+        else {
+          // What fails each time would fail each second, and take half a second of a processor for it.
+          const restMs = Math.min(LONGEST_REST_MS, lookEveryMs * 2 ** times);
+          failed.set(generation.id, { times: times + 1, restsUntil: performance.now() + restMs });
+        }
+      }
     } catch (error) {
       options.log.error({ err: error }, 'replays could not be looked after; it will be tried again');
     }
-    await sleep(options.lookEveryMs ?? LOOK_EVERY_MS, signal);
+    await sleep(lookEveryMs, signal);
   }
 }
 
+/** `built`: until it was ready, or somebody ended it or asked to stop. */
+export type BuildOutcome = 'busy' | 'built' | 'failed';
+
 /**
- * Builds a generation unless another process is at it; answers whether it did. A replay that fails stays `building` with
- * its failure written down, and is tried again: what was folded is not folded twice.
+ * Builds a generation unless another process is at it (`busy`). A replay that fails stays `building` with its failure
+ * written down, and is to be tried again: what was folded is not folded twice.
  */
 export async function buildIfFree(
   generation: Generation,
   options: BuilderOptions,
   signal: AbortSignal,
-): Promise<boolean> {
+): Promise<BuildOutcome> {
   const lease = options.leaseFor(`replay-${generation.id}`);
-  if (!(await lease.hold())) return false;
+  if (!(await lease.hold())) return 'busy';
   const ending = new AbortController();
   const until = AbortSignal.any([signal, ending.signal]);
   const renewal = setInterval(
@@ -75,20 +90,21 @@ export async function buildIfFree(
   try {
     await options.build(generation, until);
     if (!until.aborted) options.log.info({ generation: generation.id }, 'replay is ready');
+    return 'built';
   } catch (error) {
     // Fenced: its state or its checkpoint was changed by somebody else, as an abort does.
     if (error instanceof ReplayEndedError || error instanceof FencedError) {
       options.log.info({ generation: generation.id, reason: error.message }, 'replay ended');
-      return true;
+      return 'built';
     }
     options.log.error({ generation: generation.id, err: error }, 'a replay failed; it will be tried again');
     await options.pool.query(
       `update opstruth.generations set failure = $2 where id = $1 and state = 'building'`,
       [generation.id, (error as Error).message],
     );
+    return 'failed';
   } finally {
     clearInterval(renewal);
     await lease.release();
   }
-  return true;
 }

@@ -70,4 +70,14 @@ describe('a build in a process of its own', () => {
       message: `relation "${schema}.run_facts" does not exist`,
     });
   });
+
+  test('a process that is killed fails the build, which says so', async () => {
+    const { id } = await start({ full: true });
+    expect(await inProcess(id, 'killed')).toEqual({
+      kind: 'threw',
+      name: 'Error',
+      message: 'the process of the build ended by SIGKILL',
+    });
+    expect(await generationById(fixture.pool, id)).toMatchObject({ state: 'building' });
+  });
 });

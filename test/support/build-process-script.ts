@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { buildInProcess } from '../../src/build-process';
 import { loadConfig } from '../../src/config';
 import { createLogger } from '../../src/observability/logger';
@@ -6,14 +7,15 @@ import { openRuntime } from '../../src/runtime';
 
 /**
  * Builds a generation in a process of its own, as a server does, and prints a line of how that ended. With `stop` it is asked to stop
- * at once.
+ * at once, with `killed` it is killed at once.
  */
-async function main(databaseUrl: string, id: number, stop: boolean): Promise<void> {
+async function main(databaseUrl: string, id: number, fate?: string): Promise<void> {
   const config = loadConfig({ DATABASE_URL: databaseUrl }, { requireAuth: false });
   const runtime = await openRuntime(config, createLogger({ level: 'silent' }));
   const stopping = new AbortController();
   const generation = await generationById(runtime.pool, id);
-  if (stop) stopping.abort();
+  if (fate === 'stop') stopping.abort();
+  if (fate === 'killed') process.env.NODE_OPTIONS = `--require ${join(__dirname, 'killed-at-once.cjs')}`;
   const outcome = await buildInProcess(runtime)(generation!, stopping.signal).then(
     () => ({ kind: 'returned' }),
     (error: Error) => ({ kind: 'threw', name: error.name, message: error.message }),
@@ -22,4 +24,4 @@ async function main(databaseUrl: string, id: number, stop: boolean): Promise<voi
   await runtime.close();
 }
 
-void main(process.argv[2]!, Number(process.argv[3]), process.argv[4] === 'stop');
+void main(process.argv[2]!, Number(process.argv[3]), process.argv[4]);

@@ -1,0 +1,74 @@
+import { generationById } from '../../src/projector/generations';
+import type { Generation } from '../../src/projector/generations';
+import { createLease } from '../../src/projector/lease';
+import { buildHere, runReplayWorker } from '../../src/replay/replay-worker';
+import type { Build } from '../../src/replay/replay-worker';
+import { startReplay } from '../../src/replay/replays';
+import { eventually } from '../support/eventually';
+import { AS_OF, createReplayWorld, OPERATOR } from './replay-world';
+import type { ReplayWorld } from './replay-world';
+
+describe('the worker that builds replays', () => {
+  let fixture: ReplayWorld['fixture'];
+  let context: ReplayWorld['context'];
+  const stopping: AbortController[] = [];
+  const working: Promise<void>[] = [];
+
+  beforeEach(async () => {
+    ({ fixture, context } = await createReplayWorld());
+  });
+  afterEach(async () => {
+    for (const one of stopping.splice(0)) one.abort();
+    await Promise.all(working.splice(0));
+    await fixture.close();
+  });
+
+  function work(build: Build, lookEveryMs: number): void {
+    const { pool, options } = fixture;
+    const stop = new AbortController();
+    stopping.push(stop);
+    const log = { info: () => undefined, error: () => undefined };
+    const leaseFor = (name: string) => createLease(pool, name, 'test', 5);
+    const { surfaces } = options;
+    const worker = { pool, surfaces, build, lookEveryMs, leaseFor, leaseTtlSeconds: 5, log };
+    working.push(runReplayWorker(worker, stop.signal));
+  }
+  const stateOf = async ({ id }: Generation) => (await generationById(fixture.pool, id))!;
+
+  test('a build that fails is tried again, with its failure told until it is ready', async () => {
+    const generation = await startReplay(context, { full: true }, OPERATOR);
+    const failures: (string | null)[] = [];
+    work(async (one, signal) => {
+      failures.push((await stateOf(one)).failure);
+      if (failures.length <= 3) throw new Error(`attempt ${failures.length}`);
+      await buildHere(fixture.options)(one, signal);
+    }, 1);
+    await eventually(async () => (await stateOf(generation)).state === 'ready');
+    expect(failures).toEqual([null, 'attempt 1', 'attempt 2', 'attempt 3']);
+    expect((await stateOf(generation)).failure).toBeNull();
+  });
+
+  test('one that always fails was tried again each second, and kept others waiting', async () => {
+    const historical = await startReplay(context, { until: { at: AS_OF } }, OPERATOR);
+    const other = await startReplay(context, { full: true }, OPERATOR);
+    let attempts = 0;
+    let looks = 0;
+    const build = buildHere(fixture.options);
+    const { pool } = fixture;
+    const query = pool.query.bind(pool) as (...given: unknown[]) => unknown;
+    jest.spyOn(pool, 'query').mockImplementation((...given: unknown[]) => {
+      if (String(given[0]).includes('from opstruth.generations order by id')) looks += 1;
+      return query(...given);
+    });
+    work(async (one, signal) => {
+      if (one.id !== historical.id) return build(one, signal);
+      attempts += 1;
+      throw new Error('never');
+    }, 1);
+    await eventually(async () => (await stateOf(other)).state === 'ready');
+    await eventually(() => Promise.resolve(looks >= 100));
+    // After 1, 2, 4, 8 ... looks at the soonest.
+    expect(attempts).toBeGreaterThan(1);
+    expect(attempts).toBeLessThan(looks / 4);
+  });
+});
