@@ -9,7 +9,7 @@ import type { Policy } from './classifier/policy';
 import { ConfigError } from './config';
 import type { Config } from './config';
 import { openDatabase } from './db/database';
-import { migrate, schemaIsCurrent } from './db/migrate';
+import { migrate, missingMigrations } from './db/migrate';
 import type { EventStore } from './event-store/event-store';
 import { ConnectionStringError } from './event-store/eventstoredb-connection-string';
 import type { SubscriptionObserver } from './event-store/eventstoredb-subscription';
@@ -41,6 +41,15 @@ export function projectorOptions({ pool, store, config }: Runtime) {
   return { pool, store, surfaces, batchSize: config.projectorBatchSize };
 }
 
+function refuseOlderSchema({ names, isEmpty }: Awaited<ReturnType<typeof missingMigrations>>): void {
+  if (names.length === 0) return;
+  throw new SchemaNotCurrentError(
+    isEmpty
+      ? 'nothing has been kept in this database yet: start a server on it, or run `opstruth migrate`'
+      : `the database is older than this version, it lacks ${names.join(', ')}: run \`opstruth migrate\``,
+  );
+}
+
 type EventStoreDb = typeof import('./event-store/eventstoredb-event-store');
 
 export interface RuntimeOptions {
@@ -52,7 +61,7 @@ export interface RuntimeOptions {
   readonly anySurfaces?: boolean;
 }
 
-/** The schema is older or newer than this binary. */
+/** The schema is older than this binary, or there is none yet. */
 export class SchemaNotCurrentError extends Error {
   override readonly name = 'SchemaNotCurrentError';
 }
@@ -88,10 +97,8 @@ export async function openRuntime(
     if (options.migrate) {
       const applied = await migrate(pool);
       if (applied.length > 0) log.info({ migrations: applied }, 'database migrated');
-    } else if (!(await schemaIsCurrent(pool))) {
-      throw new SchemaNotCurrentError(
-        'the database has another schema than this version: run `opstruth migrate`',
-      );
+    } else {
+      refuseOlderSchema(await missingMigrations(pool));
     }
     const generation = await ensureLiveGeneration(pool, {
       surfaces,

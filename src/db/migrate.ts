@@ -44,17 +44,21 @@ export async function migrate(pool: Pool, folder = migrationsFolder()): Promise<
   return (results ?? []).map(({ migrationName }) => migrationName);
 }
 
-/** Whether every migration this build knows has been applied. A newer database is fine: migrations only add. */
-export async function schemaIsCurrent(pool: Pool, folder = migrationsFolder()): Promise<boolean> {
+/** Those of the migrations this build knows that have not been applied. A newer database is fine: migrations only add. */
+export async function missingMigrations(
+  pool: Pool,
+  folder = migrationsFolder(),
+): Promise<{ readonly names: readonly string[]; readonly isEmpty: boolean }> {
   const known = Object.keys(await readMigrations(folder));
   const { rows: tables } = await pool.query<{ there: boolean }>(
     'select to_regclass($1) is not null as there',
     [`${SCHEMA}.${TABLE}`],
   );
-  if (!tables[0]?.there) return false;
-  const { rows } = await pool.query<{ name: string }>(`select name from ${SCHEMA}.${TABLE}`);
+  const { rows } = tables[0]?.there
+    ? await pool.query<{ name: string }>(`select name from ${SCHEMA}.${TABLE}`)
+    : { rows: [] };
   const applied = new Set(rows.map(({ name }) => name));
-  return known.every((name) => applied.has(name));
+  return { names: known.filter((name) => !applied.has(name)), isEmpty: applied.size === 0 };
 }
 
 async function readMigrations(folder: string): Promise<Record<string, Migration>> {

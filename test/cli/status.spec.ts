@@ -16,3 +16,32 @@ test("status refused to work beside another version's live generation", async ()
     generations: [{ generation: 1, state: 'live', position: '0.0' }],
   });
 });
+
+test('a database on which nothing has served yet was said to have the schema of another version', async () => {
+  const empty = await createTestDatabase();
+  try {
+    await empty.pool.query('drop schema opstruth cascade');
+    expect(await runCli(['status'], { DATABASE_URL: empty.url })).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'nothing has been kept in this database yet: start a server on it, or run `opstruth migrate`\n',
+    });
+  } finally {
+    await empty.close();
+  }
+});
+
+test('a database of an older version is told which migrations it lacks', async () => {
+  const older = await createTestDatabase();
+  try {
+    await older.pool.query(`delete from opstruth.migration where name > '0010'`);
+    const { code, stderr } = await runCli(['status'], { DATABASE_URL: older.url });
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr:
+        'the database is older than this version, it lacks 0010_discarded_event_type, 0011_judging: run `opstruth migrate`\n',
+    });
+  } finally {
+    await older.close();
+  }
+});

@@ -2,7 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { openPool } from '../../src/db/database';
-import { migrate, migrationsFolder, schemaIsCurrent } from '../../src/db/migrate';
+import { migrate, migrationsFolder, missingMigrations } from '../../src/db/migrate';
 import { createTestDatabase } from '../support/database';
 import type { TestDatabase } from '../support/database';
 
@@ -33,17 +33,20 @@ describe('migrate', () => {
     (await database.pool.query<{ id: number }>(`select id from opstruth.${table}`)).rows.map(({ id }) => id);
 
   test('applies every file in order, with all its statements', async () => {
-    expect(await schemaIsCurrent(database.pool, folder)).toBe(false);
+    expect(await missingMigrations(database.pool, folder)).toEqual({
+      names: ['0001_first', '0002_second'],
+      isEmpty: true,
+    });
     expect(await migrate(database.pool, folder)).toEqual(['0001_first', '0002_second']);
     expect(await ids('second')).toEqual([2]);
-    expect(await schemaIsCurrent(database.pool, folder)).toBe(true);
+    expect(await missingMigrations(database.pool, folder)).toEqual({ names: [], isEmpty: false });
   });
 
   test('applies a file once, and one that is added later', async () => {
     await migrate(database.pool, folder);
     expect(await migrate(database.pool, folder)).toEqual([]);
     await file('0003_third.sql', 'create table opstruth.third (id int)');
-    expect(await schemaIsCurrent(database.pool, folder)).toBe(false);
+    expect(await missingMigrations(database.pool, folder)).toEqual({ names: ['0003_third'], isEmpty: false });
     expect(await migrate(database.pool, folder)).toEqual(['0003_third']);
     expect(await ids('first')).toEqual([1]);
   });
@@ -62,7 +65,10 @@ describe('migrate', () => {
   test('a broken file is named and leaves nothing of the run behind', async () => {
     await file('0003_broken.sql', 'create table opstruth.third (id int); select nonsense;');
     await expect(migrate(database.pool, folder)).rejects.toThrow(/migration 0003_broken failed: .*nonsense/);
-    expect(await schemaIsCurrent(database.pool, folder)).toBe(false);
+    expect(await missingMigrations(database.pool, folder)).toMatchObject({
+      names: ['0001_first', '0002_second', '0003_broken'],
+      isEmpty: true,
+    });
     await expect(ids('first')).rejects.toThrow(/does not exist/);
   });
 
@@ -78,7 +84,7 @@ describe('migrate', () => {
     expect(migrationsFolder()).toBe(join(process.cwd(), 'migrations'));
     const migrated = await createTestDatabase();
     try {
-      expect(await schemaIsCurrent(migrated.pool)).toBe(true);
+      expect(await missingMigrations(migrated.pool)).toMatchObject({ names: [] });
     } finally {
       await migrated.close();
     }
