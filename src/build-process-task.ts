@@ -1,3 +1,5 @@
+// First of all: what follows takes a while to load.
+import './until-told';
 import { once } from 'node:events';
 import type { BuildResult, BuildTask } from './build-process';
 import { createLogger } from './observability/logger';
@@ -14,8 +16,6 @@ void main();
 async function main(): Promise<void> {
   lowerPriority();
   const stopping = new AbortController();
-  // A terminal's Ctrl-C reaches every process; this one is told by its parent, or by the end of it.
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
   process.on('disconnect', () => stopping.abort());
   const [task] = (await once(process, 'message')) as [BuildTask];
   process.on('message', () => stopping.abort());
@@ -28,7 +28,11 @@ async function main(): Promise<void> {
 
 async function build({ generationId, config }: BuildTask, signal: AbortSignal): Promise<void> {
   const log = createLogger({ level: config.logLevel });
-  const runtime = await openRuntime(config, log, { migrate: false, anySurfaces: true });
+  const runtime = await openRuntime(config, log, {
+    migrate: false,
+    anySurfaces: true,
+    applicationName: 'opstruth build',
+  });
   try {
     const generation = await requireGeneration(runtime, generationId);
     await buildHere(projectorOptions(runtime))(generation, signal);

@@ -22,13 +22,16 @@ export type BuildResult =
 /** A page's objects die young where they have room; more of it gains little and is memory twice over. */
 const HEAP = '--max-semi-space-size=32';
 
+/** The longest that a build may take to come to the end of a step. One that is killed goes on like any other. */
+const GRACE_MS = 10_000;
+
 /**
  * Builds each generation in a process of its own, with connections of its own: folding takes the processor for as long as it
  * can get it, and requests, batches of the live generation and leases do not wait for it. See docs/adr/0019.
  */
 export function buildInProcess({ config, databaseUrl }: Runtime): Build {
-  // What is to be said of the policy file the parent has said.
-  const { policyFile: _, ...settings } = config;
+  // A build lets nobody in, and what is to be said of the policy file has been said.
+  const { auth: _auth, policyFile: _policyFile, ...settings } = config;
   return async (generation, signal) => {
     const result = await resultOf(generation, { ...settings, databaseUrl }, signal);
     if (result.kind === 'ended') throw new ReplayEndedError(result.message);
@@ -43,7 +46,8 @@ async function resultOf(
 ): Promise<BuildResult> {
   const task: BuildTask = { generationId, config };
   const child = fork(require.resolve('./build-process-task'), {
-    execArgv: [...process.execArgv, HEAP],
+    // Two processes cannot listen for one debugger.
+    execArgv: [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), HEAP],
     serialization: 'advanced',
   });
   const results: BuildResult[] = [];
@@ -52,16 +56,27 @@ async function resultOf(
     // One that has ended already cannot be told anything, and how it ended is told below.
     if (child.connected) child.send(message, () => undefined);
   };
-  const stop = () => send('stop');
+  let killing: NodeJS.Timeout | undefined;
+  const stop = () => {
+    send('stop');
+    killing = setTimeout(() => child.kill('SIGKILL'), GRACE_MS);
+  };
   signal.addEventListener('abort', stop);
   try {
     send(task);
     if (signal.aborted) stop();
     // What it told may arrive after its end, but not after that of the channel.
     await Promise.all([once(child, 'exit'), once(child, 'disconnect')]);
-    const silent = `the process of the build ended by ${child.signalCode ?? `exit code ${child.exitCode}`}`;
-    return results[0] ?? { kind: 'failed', message: silent, stack: undefined };
+    const [result] = results;
+    if (result) return result;
+    // A Ctrl-C in a terminal reaches the child as well, perhaps before it has learned to wait for its parent.
+    if (signal.aborted) return { kind: 'ready_or_stopped' };
+    const message =
+      `the process of the build ended by ${child.signalCode ?? `exit code ${child.exitCode}`}` +
+      (child.signalCode === 'SIGKILL' ? ': somebody killed it, or the system for want of memory' : '');
+    return { kind: 'failed', message, stack: message };
   } finally {
+    clearTimeout(killing);
     signal.removeEventListener('abort', stop);
   }
 }

@@ -59,6 +59,8 @@ export interface RuntimeOptions {
   readonly store?: EventStore;
   /** Opens beside a live generation that another version made: for replays, and to look at positions. */
   readonly anySurfaces?: boolean;
+  /** What PostgreSQL shows for its connections. (Default: opstruth) */
+  readonly applicationName?: string;
 }
 
 /** The schema is older than this binary, or there is none yet. */
@@ -76,17 +78,16 @@ export async function openRuntime(
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
   options: RuntimeOptions = { migrate: true },
 ): Promise<Runtime> {
+  const { applicationName = 'opstruth' } = options;
   const firstPolicy = await readPolicy(config);
   const onError = (error: Error) => log.error({ err: error }, 'a database connection failed');
   // Connects at its first use, so a wrong setting is told before anything is open.
   let observer: SubscriptionObserver = () => ({});
   const given = options.store ?? openEventStoreDb(config, log, (from) => observer(from));
-  const database = await openDatabase(config, { applicationName: 'opstruth', onError }).catch(
-    async (error: unknown) => {
-      await given?.close();
-      throw error;
-    },
-  );
+  const database = await openDatabase(config, { applicationName, onError }).catch(async (error: unknown) => {
+    await given?.close();
+    throw error;
+  });
   const { pool, lookups } = database;
   const store = given ?? createPostgresEventStore({ pool, lookups, onError });
   const close = async () => {

@@ -27,7 +27,7 @@ export interface Server {
   close(): Promise<void>;
 }
 
-/** Starts HTTP and the roles of the configuration over an open runtime. Replays are built by `build`. (Default: on this thread) */
+/** Starts HTTP and the roles of the configuration over an open runtime. Replays are built by `build`. (Default: in this process) */
 export async function startServer(
   runtime: Runtime,
   log: Logger,

@@ -26,6 +26,9 @@ export interface BuildOptions
     Omit<FoldLogOptions & LoadRunsOptions & CopyTablesOptions & JudgeAnewOptions, 'giveWay'>,
     GiveWayOptions {}
 
+/** Two lanes, one that holds the snapshot, and one that looks whether the live generation keeps up. */
+const CONNECTIONS = 4;
+
 /**
  * Makes a generation ready. From the log: folds it into run facts, loads the read tables from those, makes the indexes, and
  * catches up. From another's facts: copies its tables, makes the indexes, judges the runs anew, and catches up. Rows are
@@ -50,6 +53,10 @@ export async function buildGeneration(
 async function build(generationId: number, buildOptions: BuildOptions, signal: AbortSignal): Promise<void> {
   const options = { ...buildOptions, giveWay: giveWayToLive(buildOptions) };
   const { pool, surfaces } = options;
+  if (pool.options.max < CONNECTIONS)
+    throw new Error(
+      `a build needs ${CONNECTIONS} connections at the same time, and DATABASE_POOL_SIZE is ${pool.options.max}`,
+    );
   await takeOver(pool, generationId);
   let generation = await building(pool, generationId);
   if (generation.phase === 'folding') {

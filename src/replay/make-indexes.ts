@@ -1,3 +1,4 @@
+import { DatabaseError } from 'pg';
 import type { Pool, PoolClient } from 'pg';
 import { runFactsIndexesSql, tableIndexesSql } from '../projector/generation-schema';
 import type { Generation } from '../projector/generations';
@@ -13,6 +14,7 @@ const LANES = 2;
 const SORT_MEMORY = '128MB';
 /** A thirtieth of the sample that PostgreSQL would take: columns of a few values, soon to be looked at by autovacuum. */
 const STATISTICS_TARGET = 30;
+const UNIQUE_VIOLATION = '23505';
 
 export interface MakeIndexesOptions extends StepOptions {
   readonly pool: Pool;
@@ -46,17 +48,27 @@ export async function makeIndexes(
     },
   };
   await inLanes(work, LANES, connections, async ({ name, indexes }, client) => {
-    if (signal.aborted) return;
     for (const statement of indexes) {
+      if (signal.aborted) return;
       await giveWay();
-      await client.query(unlessThere(statement));
+      await makeUnlessThere(client, statement);
       await onStep?.();
     }
+    if (signal.aborted) return;
     await client.query(`vacuum (analyze) ${schema}.${name}`);
   });
 }
 
-/** What a killed attempt had made is whole: an index comes with its transaction or not at all. */
-function unlessThere(statement: string): string {
-  return statement.replace(' index ', ' index if not exists ');
+/**
+ * What a killed attempt had made is whole: an index comes with its transaction or not at all. One that a paused builder goes
+ * on making meanwhile is waited for, and then PostgreSQL says that its name is taken.
+ */
+async function makeUnlessThere(client: PoolClient, statement: string): Promise<void> {
+  const unlessThere = statement.replace(' index ', ' index if not exists ');
+  await client.query(unlessThere).catch((error: unknown) => {
+    const isTaken = error instanceof DatabaseError && error.code === UNIQUE_VIOLATION;
+    if (!isTaken) throw error;
+    // Rows that are there twice are told of once more.
+    return client.query(unlessThere);
+  });
 }

@@ -12,7 +12,7 @@ import { buildGeneration } from './generation-build';
 /** Makes a generation ready, or stops when `signal` aborts. Throws what `buildGeneration` throws. */
 export type Build = (generation: Generation, signal: AbortSignal) => Promise<void>;
 
-/** Builds on the thread that asks for it. */
+/** Builds in the process that asks for it. */
 export function buildHere(options: Omit<ProjectorOptions, 'judge'>): Build {
   return async (generation, signal) =>
     buildGeneration(generation.id, { ...options, judge: await judgeFor(options.pool, generation) }, signal);

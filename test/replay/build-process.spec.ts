@@ -76,7 +76,8 @@ describe('a build in a process of its own', () => {
     expect(await inProcess(id, 'killed')).toEqual({
       kind: 'threw',
       name: 'Error',
-      message: 'the process of the build ended by SIGKILL',
+      message:
+        'the process of the build ended by SIGKILL: somebody killed it, or the system for want of memory',
     });
     expect(await generationById(fixture.pool, id)).toMatchObject({ state: 'building' });
   });

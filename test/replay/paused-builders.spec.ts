@@ -1,3 +1,4 @@
+import { indexesSql } from '../../src/projector/generation-schema';
 import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { ReplayEndedError } from '../../src/replay/building';
@@ -56,3 +57,31 @@ test.each([
     }
   },
 );
+
+test('of two builders that made the same index one failed', async () => {
+  const { fixture, context } = await createReplayWorld();
+  try {
+    const { pool, options } = fixture;
+    const { id, schema } = await startReplay(context, { full: true }, OPERATOR);
+    const halting = new AbortController();
+    const halted = { ...options, onStep: async () => void ((await isIndexing()) && halting.abort()) };
+    const isIndexing = async () => (await generationById(pool, id))!.phase === 'indexing';
+    await buildGeneration(id, halted, halting.signal);
+    // A builder that was paused, and goes on with the last index of all.
+    const paused = await pool.connect();
+    await paused.query(`begin; ${indexesSql(schema, options.surfaces).at(-1)!}`);
+    const built = buildGeneration(id, options, new AbortController().signal);
+    await eventually(async () => {
+      const { rows } = await pool.query(
+        `select from pg_stat_activity where wait_event_type = 'Lock' and query like 'create index%' and datname = current_database()`,
+      );
+      return rows.length === 1;
+    });
+    await paused.query('commit');
+    paused.release();
+    await built;
+    expect((await generationById(pool, id))!.state).toBe('ready');
+  } finally {
+    await fixture.close();
+  }
+});
