@@ -2,6 +2,7 @@ import type { PoolClient } from 'pg';
 import { counted } from '../counted';
 import { sleep } from '../event-store/abortable';
 import type { Instant } from '../events/instant';
+import { comparePositions } from '../events/position';
 import { catchUp } from '../projector/generation-projector';
 import { generationById, isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
@@ -59,8 +60,10 @@ export interface RollBack {
   readonly to: number;
 }
 
-const SWITCH_ATTEMPTS = 8;
+const SWITCH_ATTEMPTS = 4;
 const BETWEEN_ATTEMPTS_MS = 50;
+/** For a generation that has just become ready: nobody follows it in its first half second, and then it has that to catch up. */
+const NEAR_AT_MOST_MS = 3_000;
 /** Some batches of a generation that is not live: after one of them it is likely to be level. */
 const WAITED_AT_MOST_MS = 500;
 /** Three times its pace: what it needs to be level with one that stands still. */
@@ -154,6 +157,7 @@ async function switchWhenLevel(
   { from, to, allowed, verb, action, details }: Switch,
   operator: Operator,
 ): Promise<void> {
+  await comeNear(context, { from, to });
   for (let attempt = 1; ; attempt++) {
     try {
       await approach(context, to);
@@ -171,6 +175,19 @@ async function switchWhenLevel(
       await sleep(BETWEEN_ATTEMPTS_MS, new AbortController().signal);
     }
   }
+}
+
+/**
+ * Waits, with nothing locked, until `to` has come as far as `from` is now. Whoever is further behind than a moment would have
+ * the live generation held in vain.
+ */
+async function comeNear({ pool }: OperatorContext, { from, to }: RollBack): Promise<void> {
+  const live = await generationById(pool, from);
+  if (!live) return;
+  await waitFor(async () => {
+    const next = await generationById(pool, to);
+    return !next || comparePositions(next.checkpoint, live.checkpoint) >= 0;
+  }, NEAR_AT_MOST_MS);
 }
 
 /**
