@@ -1,4 +1,4 @@
-import * as fc from 'fast-check';
+import { fc } from '../support/properties';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { canSee } from '../../src/auth/principal';
 import type { Grant, Scope } from '../../src/auth/principal';

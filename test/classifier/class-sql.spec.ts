@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { classColumns, hasProblemClass, problemClassAt } from '../../src/classifier/class-sql';
 import { verdictAt } from '../../src/classifier/classified-run';

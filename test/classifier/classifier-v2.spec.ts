@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { judgeWith } from '../../src/classifier/classifier';
 import { classifierV1 } from '../../src/classifier/classifier-v1';
 import { classifierV2 } from '../../src/classifier/classifier-v2';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { classifiers, judgeWith, LATEST_CLASSIFIER } from '../../src/classifier/classifier';
 import { classifierV1 } from '../../src/classifier/classifier-v1';
 import { rowTimeline, rowVerdictAt, verdictAt } from '../../src/classifier/classified-run';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { decisionDetail, decisionFrom, decisionOf } from '../../src/classifier/decision-zone';
 import type { DecisionDetail } from '../../src/classifier/decision-zone';
 import { present } from '../../src/classifier/presenter';

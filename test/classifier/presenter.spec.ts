@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { compareSeverity, present, presentClass, SEVERITIES } from '../../src/classifier/presenter';
 import { parsePolicy } from '../../src/classifier/policy';
 import { storedRun, subjectOf } from '../../src/classifier/run-row';

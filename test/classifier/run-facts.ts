@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { classifiers } from '../../src/classifier/classifier';
 import type { Classifier } from '../../src/classifier/classifier';
 import { classifierV1 } from '../../src/classifier/classifier-v1';

@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { verdictAt } from '../../src/classifier/classified-run';
 import { lineageOf } from '../../src/classifier/lineage';
 import { present } from '../../src/classifier/presenter';

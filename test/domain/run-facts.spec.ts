@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { decide } from '../../src/domain/decider';
 import type { RunCommand } from '../../src/domain/decider';
 import { FoldError, evolve } from '../../src/domain/run-facts';

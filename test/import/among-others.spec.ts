@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { RunContendedError } from '../../src/commands/command-result';
 import type { RunCommand } from '../../src/domain/decider';
 import type { EventStore } from '../../src/event-store/event-store';

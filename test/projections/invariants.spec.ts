@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { RunRow } from '../../src/classifier/run-row';
 import type { Bucket } from '../../src/http/envelope';

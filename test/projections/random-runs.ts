@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { verdictAt } from '../../src/classifier/classified-run';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import { OUTCOMES, STATUSES } from '../../src/events/operation-run-events';

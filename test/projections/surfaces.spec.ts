@@ -1,4 +1,4 @@
-import fc from 'fast-check';
+import { fc } from '../support/properties';
 import { surfaces } from '../../projections/surfaces';
 import { classifiedOf } from '../../projections/run-detail/detail';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
