@@ -1,12 +1,10 @@
 // First of all: what follows takes a while to load.
-import './until-told';
+import './ignore-signals';
 import { once } from 'node:events';
 import type { BuildResult, BuildTask } from './build-process';
 import { createLogger } from './observability/logger';
-import { FencedError } from './projector/run-folding';
-import { ReplayEndedError } from './replay/building';
 import { lowerPriority } from './replay/low-priority';
-import { buildHere } from './replay/replay-worker';
+import { buildHere, isEnded } from './replay/replay-worker';
 import { requireGeneration } from './replay/replays';
 import { openRuntime, projectorOptions } from './runtime';
 
@@ -42,9 +40,7 @@ async function build({ generationId, config }: BuildTask, signal: AbortSignal): 
 }
 
 function resultOf(error: unknown): BuildResult {
-  // Fenced: its state or its checkpoint was changed by somebody else, as an abort does.
-  if (error instanceof ReplayEndedError || error instanceof FencedError)
-    return { kind: 'ended', message: error.message };
+  if (isEnded(error)) return { kind: 'ended', message: error.message };
   const { message, stack } = error instanceof Error ? error : new Error(String(error));
   return { kind: 'failed', message, stack };
 }

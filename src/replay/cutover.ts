@@ -184,10 +184,13 @@ async function switchWhenLevel(
 async function comeNear({ pool }: OperatorContext, { from, to }: RollBack): Promise<void> {
   const live = await generationById(pool, from);
   if (!live) return;
-  await waitFor(async () => {
-    const next = await generationById(pool, to);
-    return !next || comparePositions(next.checkpoint, live.checkpoint) >= 0;
-  }, NEAR_AT_MOST_MS);
+  await waitFor(
+    async () => {
+      const next = await generationById(pool, to);
+      return !next || comparePositions(next.checkpoint, live.checkpoint) >= 0;
+    },
+    { atMostMs: NEAR_AT_MOST_MS, everyMs: BETWEEN_ATTEMPTS_MS },
+  );
 }
 
 /**
@@ -204,15 +207,18 @@ async function holdLevel(client: PoolClient, { from, to }: RollBack): Promise<vo
     // Whoever is not there, or late for good, is told of by the switch.
     return rows[0]?.level !== false;
   };
-  await waitFor(isLevel, WAITED_AT_MOST_MS);
+  await waitFor(isLevel, { atMostMs: WAITED_AT_MOST_MS, everyMs: LOOK_EVERY_MS });
   await client.query('select from opstruth.generations where id = $1 for update', [from]);
-  await waitFor(isLevel, HELD_AT_MOST_MS);
+  await waitFor(isLevel, { atMostMs: HELD_AT_MOST_MS, everyMs: LOOK_EVERY_MS });
 }
 
-async function waitFor(condition: () => Promise<boolean>, atMostMs: number): Promise<void> {
+async function waitFor(
+  condition: () => Promise<boolean>,
+  { atMostMs, everyMs }: { readonly atMostMs: number; readonly everyMs: number },
+): Promise<void> {
   const deadline = performance.now() + atMostMs;
   while (!(await condition()) && performance.now() < deadline)
-    await sleep(LOOK_EVERY_MS, new AbortController().signal);
+    await sleep(everyMs, new AbortController().signal);
 }
 
 function requireStillLive(generations: readonly Generation[], from: number): Generation {

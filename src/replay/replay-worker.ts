@@ -18,6 +18,11 @@ export function buildHere(options: Omit<ProjectorOptions, 'judge'>): Build {
     buildGeneration(generation.id, { ...options, judge: await judgeFor(options.pool, generation) }, signal);
 }
 
+/** Whether a build failed because somebody else changed its state or its checkpoint, as an abort does. */
+export function isEnded(error: unknown): error is ReplayEndedError | FencedError {
+  return error instanceof ReplayEndedError || error instanceof FencedError;
+}
+
 export interface BuilderOptions extends Pick<ProjectorOptions, 'pool'> {
   readonly build: Build;
   readonly leaseFor: (name: string) => Lease;
@@ -92,8 +97,7 @@ export async function buildIfFree(
     if (!until.aborted) options.log.info({ generation: generation.id }, 'replay is ready');
     return 'built';
   } catch (error) {
-    // Fenced: its state or its checkpoint was changed by somebody else, as an abort does.
-    if (error instanceof ReplayEndedError || error instanceof FencedError) {
+    if (isEnded(error)) {
       options.log.info({ generation: generation.id, reason: error.message }, 'replay ended');
       return 'built';
     }

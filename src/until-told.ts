@@ -1,2 +1,0 @@
-// A terminal's Ctrl-C reaches every process. One that has this file goes on until its parent tells it to stop, or ends.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
