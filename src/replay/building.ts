@@ -37,6 +37,24 @@ export function tableNames(surfaces: readonly Surface[]): string[] {
   return [FACTS, SCOPE_POSITIONS, PARKED, ...tablesOf(surfaces)].map(({ name }) => name);
 }
 
+/**
+ * Ends the sessions of whoever else writes to a generation that is being built. A process that was stopped in the middle of a
+ * COPY has locks on its tables for as long as it is stopped, and no time limit of PostgreSQL holds for one that waits for rows.
+ */
+export async function endOtherBuilders(
+  client: Pick<PoolClient, 'query'>,
+  { schema }: Generation,
+): Promise<void> {
+  await client.query(
+    `select pg_terminate_backend(pid) from (
+       select distinct pid from pg_locks join pg_stat_activity using (pid) join pg_class on pg_class.oid = relation
+       where relnamespace = to_regnamespace($1) and mode <> 'AccessShareLock' and database = datid
+         and datname = current_database() and backend_type = 'client backend' and usename = current_user
+         and pid <> pg_backend_pid()) writer`,
+    [schema],
+  );
+}
+
 /** What an attempt at filling tables begins with. */
 export interface Emptied {
   /** A process that was at work on them before, paused and now continued, is of an older one and writes nothing more. */

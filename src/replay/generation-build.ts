@@ -5,7 +5,7 @@ import { generationById, isHistorical } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import type { Surface } from '../projector/surface';
-import { building, emptyTables, refuseEnded, tableNames } from './building';
+import { building, emptyTables, endOtherBuilders, refuseEnded, tableNames } from './building';
 import { copyTables } from './copy-tables';
 import type { CopyTablesOptions } from './copy-tables';
 import { foldLog } from './fold-log';
@@ -59,6 +59,7 @@ async function build(generationId: number, buildOptions: BuildOptions, signal: A
     );
   await takeOver(pool, generationId);
   let generation = await building(pool, generationId);
+  await endOtherBuilders(pool, generation);
   if (generation.phase === 'folding') {
     // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
     if (generation.untilAt !== null && generation.eventsApplied > 0)

@@ -97,8 +97,9 @@ export async function buildIfFree(
     if (!until.aborted) options.log.info({ generation: generation.id }, 'replay is ready');
     return 'built';
   } catch (error) {
-    if (isEnded(error)) {
-      options.log.info({ generation: generation.id, reason: error.message }, 'replay ended');
+    // What another process that has taken over did to this one's sessions is nothing that the replay failed of.
+    if (isEnded(error) || !(await lease.hold())) {
+      options.log.info({ generation: generation.id, reason: (error as Error).message }, 'replay ended');
       return 'built';
     }
     options.log.error({ generation: generation.id, err: error }, 'a replay failed; it will be tried again');

@@ -8,6 +8,7 @@ import { createGeneration, generationById, isHistorical, listGenerations } from 
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
+import { endOtherBuilders } from './building';
 import type { OperatorContext } from './operator-context';
 import { candidateOf, factsWillDo, requireLive } from './replay-plan';
 import type { Candidate } from './replay-plan';
@@ -165,6 +166,7 @@ export async function abortReplay(context: OperatorContext, id: number, asking: 
     await recordAudit(client, { ...operator, action: 'replay.abort', generation: id, details: {} });
     return ended;
   });
+  if (generation.state === 'building') await endOtherBuilders(context.pool, generation);
   await dropTables(context, generation);
 }
 

@@ -1,3 +1,7 @@
+import { Client } from 'pg';
+import type { Pool } from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
+import { connectionConfig } from '../../src/db/connection-config';
 import { indexesSql } from '../../src/projector/generation-schema';
 import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
@@ -63,14 +67,15 @@ test('of two builders that made the same index one failed', async () => {
   try {
     const { pool, options } = fixture;
     const { id, schema } = await startReplay(context, { full: true }, OPERATOR);
-    const halting = new AbortController();
-    const halted = { ...options, onStep: async () => void ((await isIndexing()) && halting.abort()) };
-    const isIndexing = async () => (await generationById(pool, id))!.phase === 'indexing';
-    await buildGeneration(id, halted, halting.signal);
-    // A builder that was paused, and goes on with the last index of all.
     const paused = await pool.connect();
-    await paused.query(`begin; ${indexesSql(schema, options.surfaces).at(-1)!}`);
-    const built = buildGeneration(id, options, new AbortController().signal);
+    let goesOn = false;
+    const onStep = async () => {
+      if (goesOn || (await generationById(pool, id))!.phase !== 'indexing') return;
+      goesOn = true;
+      // A builder that was paused, and goes on with the last index of all.
+      await paused.query(`begin; ${indexesSql(schema, options.surfaces).at(-1)!}`);
+    };
+    const built = buildGeneration(id, { ...options, onStep }, new AbortController().signal);
     await eventually(async () => {
       const { rows } = await pool.query(
         `select from pg_stat_activity where wait_event_type = 'Lock' and query like 'create index%' and datname = current_database()`,
@@ -84,4 +89,55 @@ test('of two builders that made the same index one failed', async () => {
   } finally {
     await fixture.close();
   }
+});
+
+describe('a builder that was stopped in the middle of a COPY, which PostgreSQL waits for without end,', () => {
+  /** As a process that is stopped: its session has a lock, and neither goes on nor ends. */
+  const stoppedInCopy = async (pool: Pool, schema: string) => {
+    const client = new Client(connectionConfig(pool));
+    await client.connect();
+    let ended = false;
+    client.on('error', () => (ended = true));
+    await client.query('begin');
+    const stream = client.query(copyFrom(`copy ${schema}.run_facts (run_id) from stdin`));
+    stream.on('error', () => (ended = true));
+    stream.write('run-1\n');
+    await eventually(async () => {
+      const { rows } = await pool.query(
+        `select from pg_locks where relation = '${schema}.run_facts'::regclass and mode = 'RowExclusiveLock'`,
+      );
+      return rows.length > 0;
+    });
+    return () => ended;
+  };
+
+  test('kept the next one waiting', async () => {
+    const { fixture, context, stricter } = await createReplayWorld();
+    try {
+      const { pool, options } = fixture;
+      const { id, schema } = await startReplay(context, { policyVersion: stricter }, OPERATOR);
+      const hasEnded = await stoppedInCopy(pool, schema);
+      await buildGeneration(id, options, new AbortController().signal);
+      expect((await generationById(pool, id))!.state).toBe('ready');
+      expect(hasEnded()).toBe(true);
+    } finally {
+      await fixture.close();
+    }
+  });
+
+  test('kept an abort waiting', async () => {
+    const { fixture, context } = await createReplayWorld();
+    try {
+      const { pool } = fixture;
+      const { id, schema } = await startReplay(context, { full: true }, OPERATOR);
+      const hasEnded = await stoppedInCopy(pool, schema);
+      await abortReplay(context, id, OPERATOR);
+      expect((await pool.query('select to_regnamespace($1) as schema', [schema])).rows).toEqual([
+        { schema: null },
+      ]);
+      await eventually(() => Promise.resolve(hasEnded()));
+    } finally {
+      await fixture.close();
+    }
+  });
 });

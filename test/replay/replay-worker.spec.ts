@@ -17,9 +17,12 @@ describe('the worker that builds replays', () => {
   beforeEach(async () => {
     ({ fixture, context } = await createReplayWorld());
   });
-  afterEach(async () => {
+  const stopWorking = async () => {
     for (const one of stopping.splice(0)) one.abort();
     await Promise.all(working.splice(0));
+  };
+  afterEach(async () => {
+    await stopWorking();
     await fixture.close();
   });
 
@@ -45,6 +48,22 @@ describe('the worker that builds replays', () => {
     }, 1);
     await eventually(async () => (await stateOf(generation)).state === 'ready');
     expect(failures).toEqual([null, 'attempt 1', 'attempt 2', 'attempt 3']);
+    expect((await stateOf(generation)).failure).toBeNull();
+  });
+
+  test('a build that fails after another process has taken over says nothing against the replay', async () => {
+    const { pool } = fixture;
+    const generation = await startReplay(context, { full: true }, OPERATOR);
+    let attempts = 0;
+    work(async () => {
+      attempts += 1;
+      await pool.query(
+        `update opstruth.leases set holder = 'another', expires_at = now() + interval '1 minute'`,
+      );
+      throw new Error('the session was ended');
+    }, 1);
+    await eventually(() => Promise.resolve(attempts > 0));
+    await stopWorking();
     expect((await stateOf(generation)).failure).toBeNull();
   });
 
