@@ -86,7 +86,7 @@ export function cutoverLines(
 }
 
 export function statusLines(status: ReplayStatus): string[] {
-  const { id, state, classifierVersion, policyVersion, requestedBy, reason, failure, readyAt } = status;
+  const { id, state, classifierVersion, policyVersion, requestedBy, reason, failure } = status;
   const asked = requestedBy === null ? '' : `, asked for by ${requestedBy}`;
   return [
     `generation ${id} is ${stateWords(status)}`,
@@ -94,9 +94,7 @@ export function statusLines(status: ReplayStatus): string[] {
       (reason === null ? '' : `: ${reason}`),
     progressWords(status),
     ...(failure === null ? [] : [`failure: ${failure}`]),
-    ...(readyAt === null && state === 'building'
-      ? [`a serving process goes on with it, or \`opstruth replay resume ${id}\``]
-      : []),
+    ...(state === 'building' ? [builderWords(status)] : []),
   ];
 }
 
@@ -135,6 +133,12 @@ export function logLines(entries: Awaited<ReturnType<typeof listAuditEntries>>):
 
 function stateWords({ state, phase }: ReplayStatus): string {
   return state === 'building' ? `building (${phase})` : state;
+}
+
+function builderWords({ id, builtBy }: ReplayStatus): string {
+  return builtBy === null
+    ? `nobody builds it now: a serving process will, or \`opstruth replay resume ${id}\``
+    : `built by ${builtBy}`;
 }
 
 function madeWords({ madeBy, until }: ReplayStatus): string {

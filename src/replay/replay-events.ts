@@ -48,8 +48,8 @@ function lastEventOf(state: ReplayStatus['state']): string {
 }
 
 /** Without what merely follows from the passing of time. */
-export function whatMoves({ state, phase, done, total, failure }: ReplayStatus): string {
-  return JSON.stringify([state, phase, done, total, failure]);
+export function whatMoves({ state, phase, done, total, builtBy, failure }: ReplayStatus): string {
+  return JSON.stringify([state, phase, done, total, builtBy, failure]);
 }
 
 function eventText(event: string, status: ReplayStatus): string {

@@ -18,7 +18,9 @@ export const replayStatusSchema = z
     done: z.int(),
     /** As counted at the start; of a historical generation the whole log, of which it reads a part. */
     total: z.int(),
-    /** Of the phase it is in since the present builder took over, and of the whole once it is ready: null where that says nothing, as while indexes are made. */
+    /** The process that builds it now; null of one that waits for a builder, and of one that is built. */
+    builtBy: z.string().nullable(),
+    /** Of the phase it is in since the present builder took over, and of the whole once it is ready: null where that says nothing, as while indexes are made or nobody builds. */
     ratePerSecond: z.number().nullable(),
     /** Until the phase is over. */
     etaSeconds: z.number().nullable(),
@@ -33,6 +35,12 @@ export const replayStatusSchema = z
   .meta({ id: 'ReplayStatus' });
 export type ReplayStatus = z.infer<typeof replayStatusSchema>;
 
+/** The lease that whoever builds a generation holds. */
+export function buildLease(id: number): string {
+  return `${BUILD_LEASE}${id}`;
+}
+const BUILD_LEASE = 'replay-';
+
 /** Elapsed time is taken from the database's clock alone, which also wrote `started_at`. */
 const COLUMNS = `id, state, phase, made_by, classifier_version, policy_version,
   to_char(until_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as until_at,
@@ -41,7 +49,10 @@ const COLUMNS = `id, state, phase, made_by, classifier_version, policy_version,
   phase_done_before::float8, idle_seconds, started_at, ready_at, requested_by, reason, failure,
   extract(epoch from coalesce(ready_at, case when state = 'building' then clock_timestamp() end) - started_at)::float8
     as elapsed,
-  extract(epoch from clock_timestamp() - phase_started_at)::float8 as in_phase`;
+  extract(epoch from clock_timestamp() - phase_started_at)::float8 as in_phase,
+  case when state = 'building' then
+    (select holder from opstruth.leases where name = '${BUILD_LEASE}' || generations.id and expires_at > clock_timestamp())
+  end as built_by`;
 
 const LISTED = 100;
 
@@ -85,6 +96,7 @@ interface StatusRow {
   readonly failure: string | null;
   readonly elapsed: number | null;
   readonly in_phase: number | null;
+  readonly built_by: string | null;
 }
 
 function statusOf(row: StatusRow): ReplayStatus {
@@ -96,6 +108,7 @@ function statusOf(row: StatusRow): ReplayStatus {
     classifierVersion: row.classifier_version,
     policyVersion: row.policy_version,
     until: untilOf(row),
+    builtBy: row.built_by,
     ...progressOf(row),
     elapsedSeconds: row.elapsed,
     startedAt: row.started_at?.toISOString() ?? null,
@@ -118,7 +131,7 @@ function progressOf(
     const worked = elapsed === null ? null : elapsed - idle;
     return { unit, done: made, total: made, ratePerSecond: perSecond(made, worked), etaSeconds: null };
   }
-  const measured = state === 'building';
+  const measured = row.built_by !== null;
   if (phase === 'loading')
     return under('runs', row.runs_loaded, row.runs_total, { before: 0, seconds: measured ? inPhase : null });
   const seconds = measured && (phase === 'folding' || phase === 'judging') ? inPhase : null;

@@ -8,6 +8,7 @@ import { FencedError } from '../projector/run-folding';
 import type { Surface } from '../projector/surface';
 import { ReplayEndedError } from './building';
 import { buildGeneration } from './generation-build';
+import { buildLease } from './replay-status';
 
 /** Makes a generation ready, or stops when `signal` aborts. Throws what `buildGeneration` throws. */
 export type Build = (generation: Generation, signal: AbortSignal) => Promise<void>;
@@ -80,7 +81,7 @@ export async function buildIfFree(
   options: BuilderOptions,
   signal: AbortSignal,
 ): Promise<BuildOutcome> {
-  const lease = options.leaseFor(`replay-${generation.id}`);
+  const lease = options.leaseFor(buildLease(generation.id));
   if (!(await lease.hold())) return 'busy';
   const ending = new AbortController();
   const until = AbortSignal.any([signal, ending.signal]);

@@ -12,6 +12,7 @@ const BUILDING: ReplayStatus = {
   classifierVersion: 1,
   policyVersion: 1,
   until: null,
+  builtBy: 'test',
   unit: 'events',
   done: 0,
   total: 10,

@@ -8,7 +8,7 @@ import { createProjectorHealth, runProjectorRole } from '../../src/projector/pro
 import { checkCutover, cutOver } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/generation-build';
 import { diffGenerations } from '../../src/replay/generation-diff';
-import { replayStatus } from '../../src/replay/replay-status';
+import { buildLease, replayStatus } from '../../src/replay/replay-status';
 import type { ReplayStatus } from '../../src/replay/replay-status';
 import { planReplay } from '../../src/replay/replay-plan';
 import { abortReplay, ReplayRefusedError, retireGeneration, startReplay } from '../../src/replay/replays';
@@ -172,12 +172,14 @@ describe('replays', () => {
     await killedThenBuilt(() => halting.abort(), halting);
     const before = (await replayStatus(pool, id))!;
     expect(before.done).toBeGreaterThan(0);
-    expect(before.phase).toBe('folding');
+    expect(before).toMatchObject({ phase: 'folding', builtBy: null, ratePerSecond: null, etaSeconds: null });
 
+    await createLease(pool, buildLease(id), 'a builder', 60).hold();
     const looks: ReplayStatus[] = [];
     const look = async () => void looks.push((await replayStatus(pool, id))!);
     await killedThenBuilt(look, new AbortController());
-    const { done, ratePerSecond, etaSeconds } = looks[0]!;
+    const { done, ratePerSecond, etaSeconds, builtBy } = looks[0]!;
+    expect(builtBy).toBe('a builder');
     expect(done).toBeGreaterThan(before.done);
     expect(ratePerSecond!).toBeGreaterThan((done - before.done) / 60);
     expect(etaSeconds!).toBeLessThan(600);

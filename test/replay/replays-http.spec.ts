@@ -2,7 +2,9 @@ import { streamOf } from '../../src/events/operation-run-events';
 import { START } from '../../src/events/position';
 import { openApiDocument } from '../../src/http/openapi';
 import { liveGeneration } from '../../src/projector/generations';
+import { createLease } from '../../src/projector/lease';
 import { discardAs, mendableIn } from '../../src/replay/parked-actions';
+import { buildLease } from '../../src/replay/replay-status';
 import { dumpGeneration } from '../support/projection';
 import { createReplaysApp, AS_OF, READER } from './replays-app';
 import type { ReplaysApp } from './replays-app';
@@ -53,6 +55,7 @@ test('a start answers 202 with where to look, and the status tells state, work a
     `update opstruth.generations set runs_loaded = $2, phase_started_at = now() - interval '10 s' where id = $1`,
     [id, total / 2],
   );
+  await createLease(app.pool, buildLease(id), 'a builder', 60).hold();
   const half = (await app.get(`replays/${id}`, READER)).answer.data!;
   expect(half).toMatchObject({ done: total / 2, total });
   expect(half.ratePerSecond as number).toBeCloseTo(total / 20, 0);
