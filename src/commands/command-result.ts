@@ -19,7 +19,7 @@ export interface CommandEnvelope {
   readonly expectedVersion?: number | undefined;
   /**
    * This very id may have been executed before or may be executing now. The stream itself is then asked, not the
-   * cache, and a command found there answers what it answered first.
+   * cache, and a command that it holds answers what it answered first.
    */
   readonly mayBeRepeat?: boolean | undefined;
   /** What the sender may see. Absent: everything. A run outside of it is a run that does not exist. */

@@ -4,6 +4,7 @@ import type { Append, EventStore } from '../event-store/event-store';
 import { streamOf } from '../events/operation-run-events';
 import { START } from '../events/position';
 import type { Position } from '../events/position';
+import { eventIdOf } from './command-ids';
 import { RunContendedError } from './command-result';
 import type { CommandEnvelope, CommandResult, Failed } from './command-result';
 import { planRun } from './plan-run';
@@ -93,14 +94,36 @@ export class RunCommandExecutor {
         return;
       }
       const planned: Planned[] = [];
-      for (const [runId, run] of await this.runs.load(open)) {
+      for (const [runId, run] of await this.load(open, byRun)) {
         const asked = byRun.get(runId)!;
         if (run instanceof Error) fail(asked, run, results);
         else planned.push({ runId, asked, run, plan: this.plan(run, asked) });
       }
       const again = await this.write(planned, results);
-      open = new Map(again.map(({ runId, asked }) => [runId, secondLook(asked)]));
+      open = new Map(again.map(({ runId }) => [runId, 'fresh' as const]));
     }
+  }
+
+  /**
+   * The runs, with their history where a command asked of them was executed before. That is looked for after the facts
+   * were, whose version then says up to where: whoever executes it later than that makes our append a conflict.
+   */
+  private async load(
+    open: ReadonlyMap<string, Freshness>,
+    byRun: ReadonlyMap<string, readonly Asked[]>,
+  ): Promise<Map<string, LoadedRun | Error>> {
+    const loaded = await this.runs.load(open);
+    const perhaps = new Map<string, string>();
+    for (const runId of open.keys())
+      for (const { envelope } of byRun.get(runId)!)
+        if (envelope.mayBeRepeat) perhaps.set(eventIdOf(envelope.commandId, 0), runId);
+    if (perhaps.size === 0) return loaded;
+    const found = await this.store.findEventIds(
+      [...perhaps].map(([eventId, runId]) => ({ eventId, streamId: streamOf(runId) })),
+    );
+    const repeated = new Map([...found].map((eventId) => [perhaps.get(eventId)!, 'whole'] as const));
+    if (repeated.size === 0) return loaded;
+    return new Map([...loaded, ...(await this.runs.load(repeated))]);
   }
 
   private plan(run: LoadedRun, asked: readonly Asked[]): RunPlan {
@@ -126,7 +149,7 @@ export class RunCommandExecutor {
         again.push(one);
         return;
       }
-      if (one.asked.some(({ envelope }) => envelope.mayBeRepeat)) {
+      if (!result.isNew && one.asked.some(({ envelope }) => envelope.mayBeRepeat)) {
         // The store may have recognised a twin's events, whose content need not be ours to the last instant.
         this.runs.forget(one.runId);
       } else if (one.plan.facts) {
@@ -153,12 +176,7 @@ export class RunCommandExecutor {
 }
 
 function firstLook(asked: readonly Asked[]): Freshness {
-  if (asked.some(({ envelope }) => envelope.mayBeRepeat)) return 'whole';
   return asked[0]?.envelope.command.kind === 'queue' ? 'new' : 'cached';
-}
-
-function secondLook(asked: readonly Asked[]): Freshness {
-  return asked.some(({ envelope }) => envelope.mayBeRepeat) ? 'whole' : 'fresh';
 }
 
 function appendOf({ runId, run, plan }: Planned): Append {

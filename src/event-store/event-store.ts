@@ -12,15 +12,27 @@ export interface Append {
 }
 
 /**
- * `appended` also answers an identical retry: the same event ids at the same revisions are found in place.
+ * `appended` also answers an identical retry: the same event ids at the same revisions are found in place. `isNew`: this very
+ * call wrote them, and their content is the caller's; false where they were found or the store cannot tell.
  * `conflict` says where the stream really is; nothing of that append was written.
  */
 export type AppendResult =
-  | { readonly kind: 'appended'; readonly revision: number; readonly position: Position }
+  | {
+      readonly kind: 'appended';
+      readonly revision: number;
+      readonly position: Position;
+      readonly isNew: boolean;
+    }
   | { readonly kind: 'conflict'; readonly actualRevision: ExpectedRevision };
 
 /** Data and metadata of one event, as JSON: below EventStoreDB's limit, so that a log can move between stores. */
 export const MAX_EVENT_BYTES = 256 * 1024;
+
+/** An event by its id, and the stream that it would be in. */
+export interface EventInStream {
+  readonly streamId: string;
+  readonly eventId: string;
+}
 
 /** Narrows a read to event types. An empty or absent list means every run event. */
 export interface EventFilter {
@@ -55,6 +67,8 @@ export interface EventStore {
   readStream(streamId: string, fromRevision?: number): Promise<StoredEvent[]>;
   /** Several streams at once, whole, each in order; streams that do not exist are absent from the map. */
   readStreams(streamIds: readonly string[]): Promise<Map<string, StoredEvent[]>>;
+  /** The ids of those events that are in their streams. Asked of each command that may be a repeat, whatever its stream's length. */
+  findEventIds(asked: readonly EventInStream[]): Promise<Set<string>>;
   /** Events strictly after `from` in log order, at most `limit`; never crosses an event that may still commit. */
   readAll(from: Position, limit: number, filter?: EventFilter): Promise<StoredEvent[]>;
   /**

@@ -84,10 +84,17 @@ export async function appendOne(options: AppendOptions, append: PreparedAppend):
   });
   if (appended.kind === 'written') {
     const { revision, position } = appended;
+    // The server answers alike for what it has written and for what it has recognised.
+    const isNew = false;
     // What a server answers to an append it recognises is not the same in all versions; the event itself is.
     if (position && !isNoPosition(position.commit) && attempts === 1)
-      return { kind: 'appended', revision, position };
-    return { kind: 'appended', revision, position: await positionOf(options, append.streamId, revision) };
+      return { kind: 'appended', revision, position, isNew };
+    return {
+      kind: 'appended',
+      revision,
+      position: await positionOf(options, append.streamId, revision),
+      isNew,
+    };
   }
   const place = await placeOfRetry(options, append, appended);
   return place ?? { kind: 'conflict', actualRevision: appended.actual };
@@ -157,7 +164,7 @@ async function placeOfRetry(
   if (actual === 'no_stream' || actual < revision) return null;
   const there = await read(streamId, first, events.length);
   const same = events.every(({ eventId }, nth) => there[nth]?.eventId === eventId.toLowerCase());
-  return same ? { kind: 'appended', revision, position: there.at(-1)!.position } : null;
+  return same ? { kind: 'appended', revision, position: there.at(-1)!.position, isNew: false } : null;
 }
 
 async function positionOf({ read }: AppendOptions, streamId: string, revision: number): Promise<Position> {

@@ -10,7 +10,7 @@ import { createConnection } from './eventstoredb-connection';
 import { parseConnectionString } from './eventstoredb-connection-string';
 import { AnotherLogError, PositionBeyondLogError } from './eventstoredb-errors';
 import { createPendingCounter } from './eventstoredb-pending';
-import { readAll, readEnd, readStream, readTail, scanForwards } from './eventstoredb-reads';
+import { findEventIds, readAll, readEnd, readStream, readTail, scanForwards } from './eventstoredb-reads';
 import type { KnownTail } from './eventstoredb-reads';
 import { follow } from './eventstoredb-subscription';
 import type { Progress, SubscriptionObserver } from './eventstoredb-subscription';
@@ -128,6 +128,22 @@ export function createEventStoreDbEventStore(options: EventStoreDbOptions): Even
           .map((streamId, at) => [streamId, streams[at]!] as const)
           .filter(([, events]) => events.length > 0),
       );
+    },
+    async findEventIds(asked) {
+      const idsIn = new Map<string, string[]>();
+      for (const { streamId, eventId } of asked)
+        idsIn.set(streamId, [...(idsIn.get(streamId) ?? []), eventId.toLowerCase()]);
+      const inSlot = createSlots(READS_IN_FLIGHT);
+      const found = await Promise.all(
+        [...idsIn].map(([streamId, ids]) =>
+          inSlot(() =>
+            leader.run(`look into ${streamId}`, retryForMs, (client) =>
+              findEventIds(client, timeoutMs, streamId, ids),
+            ),
+          ),
+        ),
+      );
+      return new Set(found.flat());
     },
     readAll: (from, limit, filter) =>
       log.run('read of the log', retryForMs, (client) => readAll(client, timeoutMs, from, limit, filter)),

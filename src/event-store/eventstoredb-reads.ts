@@ -92,6 +92,29 @@ export async function readStream(
   return events;
 }
 
+/**
+ * Those of `eventIds` that the stream holds. The server cannot look by itself: from the newest on, where a repeat is found
+ * soonest, and without keeping what was looked at.
+ */
+export async function findEventIds(
+  client: LogClient,
+  timeoutMs: number,
+  streamId: string,
+  eventIds: readonly string[],
+): Promise<string[]> {
+  const missing = new Set(eventIds);
+  const reading = client.readStream(
+    streamId,
+    { direction: 'backwards', fromRevision: 'end' },
+    { highWaterMark: READ_AHEAD },
+  );
+  await collect<ResolvedEvent>(reading, timeoutMs, ({ event }) => {
+    if (event) missing.delete(event.id.toLowerCase());
+    return missing.size > 0;
+  });
+  return eventIds.filter((eventId) => !missing.has(eventId));
+}
+
 /** Run events strictly after `from`, at most `limit`; the server has no filter for reads, so what is not ours is read past. */
 export async function readAll(
   client: LogClient,

@@ -172,8 +172,10 @@ async function settle(
   const places = await findRetries(pool, appends, rows);
   return appends.map((append, index) => {
     const { actual } = rows[index]!;
-    const position = positionOf(rows[index]!) ?? places.get(append);
-    if (position) return { kind: 'appended', revision: append.lastRevision, position };
+    const written = positionOf(rows[index]!);
+    const position = written ?? places.get(append);
+    if (position)
+      return { kind: 'appended', revision: append.lastRevision, position, isNew: written !== undefined };
     return { kind: 'conflict', actualRevision: actual ?? 'no_stream' };
   });
 }

@@ -3,6 +3,7 @@ import { refuseIfClosed } from './event-store';
 import type { EventStore } from './event-store';
 import { appendEvents } from './postgres-append';
 import {
+  findEventIds,
   hasMore,
   readAll,
   readIdentity,
@@ -51,6 +52,7 @@ export function createPostgresEventStore({
     appendMany: (appends) => appendEvents({ pool, lookups }, appends),
     readStream: (streamId, fromRevision = 0) => readStream(lookups, streamId, fromRevision),
     readStreams: (streamIds) => readStreams(lookups, streamIds),
+    findEventIds: (asked) => findEventIds(lookups, asked),
     readAll: (from, limit, filter) => readAll(lookups, from, limit, filter),
     subscribe(from, { batchSize, filter, signal }) {
       refuseIfClosed(closing.signal);

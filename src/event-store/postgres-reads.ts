@@ -3,7 +3,7 @@ import type { Instant } from '../events/instant';
 import type { StoredEvent } from '../events/operation-run-events';
 import { START } from '../events/position';
 import type { Position } from '../events/position';
-import type { EventFilter } from './event-store';
+import type { EventFilter, EventInStream } from './event-store';
 
 /**
  * No event below it will appear any more to a statement that begins after it was asked for (migrations/0008). Asked for
@@ -74,6 +74,18 @@ export async function readStreams(
     else streams.set(event.streamId, [event]);
   }
   return streams;
+}
+
+/** By the stream's own index: one by event id would cost every append more than these looks cost. */
+export async function findEventIds(pool: Pool, asked: readonly EventInStream[]): Promise<Set<string>> {
+  if (asked.length === 0) return new Set();
+  const { rows } = await pool.query<{ eventId: string }>({
+    name: 'opstruth find event ids',
+    text: `select a.event_id::text as "eventId" from unnest($1::text[], $2::uuid[]) as a (stream_id, event_id)
+           where exists (select from opstruth.events e where e.stream_id = a.stream_id and e.event_id = a.event_id)`,
+    values: [asked.map(({ streamId }) => streamId), asked.map(({ eventId }) => eventId)],
+  });
+  return new Set(rows.map(({ eventId }) => eventId));
 }
 
 /** The last position below the horizon. */

@@ -14,6 +14,7 @@ export async function createWriteSide() {
   const { log, close: closeLog } = await createTestLog();
   const store = openTestStore(log, database.pool);
   const calls = { appendMany: 0, readStream: 0, readStreams: 0 };
+  const read = { events: 0 };
   const gate: { beforeAppend?: ((appends: readonly Append[]) => Promise<void>) | undefined } = {};
   const counted: EventStore = {
     ...store,
@@ -22,20 +23,24 @@ export async function createWriteSide() {
       await gate.beforeAppend?.(appends);
       return store.appendMany(appends);
     },
-    readStream: (...asked) => {
+    readStream: async (...asked) => {
       calls.readStream++;
-      return store.readStream(...asked);
+      const events = await store.readStream(...asked);
+      read.events += events.length;
+      return events;
     },
     readStreams: (...asked) => {
       calls.readStreams++;
       return store.readStreams(...asked);
     },
+    findEventIds: (asked) => store.findEventIds(asked),
   };
   return {
     pool: database.pool,
     store,
     counted,
     calls,
+    read,
     /** Held open before anything is written: what happens there has overtaken the writer. */
     gate,
     executor: () => new RunCommandExecutor({ store: counted, judge: () => judge }),

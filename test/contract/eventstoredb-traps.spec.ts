@@ -175,7 +175,7 @@ describe('what loses events with this client, and does not here', () => {
       const result = await store.append(append);
       const stored = await store.readStream(append.streamId);
       expect(idsOf(stored)).toEqual(idsOf(events));
-      expect(result).toEqual({ kind: 'appended', revision: 2, position: stored[2]!.position });
+      expect(result).toEqual({ kind: 'appended', revision: 2, position: stored[2]!.position, isNew: false });
       expect(await store.append(append)).toEqual(result);
     });
 

@@ -307,6 +307,7 @@ describe('PostgreSQL event store', () => {
       kind: 'appended',
       revision: 1,
       position: stored[1]?.position,
+      isNew: false,
     });
     expect(await store.readStream(append.streamId)).toEqual(stored);
     await losing.close();
@@ -322,7 +323,7 @@ describe('PostgreSQL event store', () => {
     await pool.query('select pg_terminate_backend($1)', [pid]);
     await failed;
     await other.query('rollback');
-    expect(expectAppended(await store.append(append)).revision).toBe(1);
+    expect(await store.append(append)).toMatchObject({ kind: 'appended', revision: 1, isNew: true });
     expect(await store.readStream(append.streamId)).toHaveLength(2);
   });
 

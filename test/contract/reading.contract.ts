@@ -38,6 +38,27 @@ export function readingContract(log: LogUnderTest): void {
       expect(await log.store.readStreams([])).toEqual(new Map());
     });
 
+    it('which of some events are in their streams, and in no other', async () => {
+      const [a, b, absent] = [newStream(), newStream(), newStream()];
+      const [first, second, other] = newEvents(3).map(({ eventId }) => eventId) as [string, string, string];
+      const events = newEvents(2);
+      await log.create(a, [
+        { ...events[0]!, eventId: first },
+        ...newEvents(3),
+        { ...events[1]!, eventId: second },
+      ]);
+      await log.create(b, [{ ...events[0]!, eventId: other }]);
+      const asked = [
+        { streamId: a, eventId: first },
+        { streamId: a, eventId: second },
+        { streamId: a, eventId: other },
+        { streamId: absent, eventId: first },
+      ];
+      expect(await log.store.findEventIds(asked)).toEqual(new Set([first, second]));
+      expect(await log.store.findEventIds(asked.slice(2))).toEqual(new Set());
+      expect(await log.store.findEventIds([])).toEqual(new Set());
+    });
+
     it('the log in pages, each event once, in order', async () => {
       const appends = Array.from({ length: 10 }, (): Append => {
         return { streamId: newStream(), expectedRevision: 'no_stream', events: newEvents(5) };

@@ -74,6 +74,8 @@ export function shareOfStore(store: EventStore, { name, begins }: Share): EventS
       const streams = await store.readStreams(streamIds.map(inner));
       return new Map([...streams].map(([streamId, events]) => [outer(streamId), own(events)]));
     },
+    findEventIds: (asked) =>
+      store.findEventIds(asked.map(({ streamId, eventId }) => ({ streamId: inner(streamId), eventId }))),
     readAll,
     subscribe: (from, options) => ownBatches(store.subscribe(later(from), options)),
     async pending(from, limit) {
