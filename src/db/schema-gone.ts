@@ -7,3 +7,8 @@ export function isSchemaGone(error: unknown): boolean {
     (error.code === 'XX000' && error.message.includes('could not open relation'))
   );
 }
+
+/** As in a generation that another version of the surfaces has made. */
+export function isColumnMissing(error: unknown): boolean {
+  return error instanceof Error && 'code' in error && error.code === '42703';
+}

@@ -3,7 +3,7 @@ import { sql } from 'kysely';
 import type { Pool, QueryResultRow } from 'pg';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
-import { isSchemaGone } from './schema-gone';
+import { isColumnMissing, isSchemaGone } from './schema-gone';
 import { findGeneration, findLiveGeneration } from './snapshot-generation';
 import type { ReadGeneration } from './snapshot-generation';
 import { StatementNames } from './statement-names';
@@ -48,6 +48,8 @@ export type Snapshot<Queries extends SnapshotQueries> =
   | { readonly kind: 'no_live_generation' }
   /** Unknown, retired or failed. */
   | { readonly kind: 'no_such_generation' }
+  /** Its tables are those of another version of the surfaces, and lack what was asked for. */
+  | { readonly kind: 'unreadable_generation'; readonly generation: number }
   /** `minPosition` was waited for in vain. */
   | { readonly kind: 'behind'; readonly meta: SnapshotMeta };
 
@@ -104,9 +106,12 @@ export class SnapshotReader {
       const found = await this.attempt(generation, request, queriesOn);
       lookBy = Date.now() + this.pollMs;
       const leftMs = deadline - Date.now();
-      if (!found) {
+      if (found.kind === 'moved' || found.kind === 'gone') {
         if (leftMs <= 0) throw new Error('each time that it was read, the live generation had just changed');
         this.live = null;
+        const next = await this.generationOf(request.generation);
+        if (found.kind === 'gone' && next?.id === generation.id)
+          return { kind: 'unreadable_generation', generation: generation.id };
         continue;
       }
       if (found.kind !== 'behind' || leftMs <= 0) return found;
@@ -124,12 +129,12 @@ export class SnapshotReader {
     return !!reached && comparePositions(reached, minPosition) < 0;
   }
 
-  /** Null: the generation is no longer what it was. */
+  /** `moved`: the generation is no longer what it was. `gone`: what was to be read of it is not there. */
   private async attempt<Tables, Queries extends SnapshotQueries>(
     generation: ReadGeneration,
     { generation: explicit, visible, minPosition, lookup = false }: SnapshotRequest,
     queriesOn: (db: Kysely<Tables>) => Queries,
-  ): Promise<Extract<Snapshot<Queries>, { kind: 'rows' | 'behind' }> | null> {
+  ): Promise<Extract<Snapshot<Queries>, { kind: 'rows' | 'behind' }> | { kind: 'moved' } | { kind: 'gone' }> {
     // The caller names the tables it reads; that every generation has them is what makes a surface.
     const db = this.db.withSchema(generation.schema) as unknown as Kysely<Tables>;
     const queries = Object.entries(queriesOn(db));
@@ -143,12 +148,13 @@ export class SnapshotReader {
     const statement = sql<Record<string, unknown> & { position: string; reached: boolean }>`
       select ${positionIn(generation.schema, visible)} as position, ${sql.join([sql`${reached} as reached`, ...answers])}
       from opstruth.generations g where g.id = ${generation.id} and ${state}`;
-    const { rows } = await this.execute(statement, lookup).catch((error: unknown) => {
-      if (isSchemaGone(error)) return { rows: [] };
+    const answer = await this.execute(statement, lookup).catch((error: unknown) => {
+      if (isSchemaGone(error) || isColumnMissing(error)) return null;
       throw error;
     });
-    const row = rows[0];
-    if (!row) return null;
+    if (!answer) return { kind: 'gone' };
+    const row = answer.rows[0];
+    if (!row) return { kind: 'moved' };
     const { id, classifierVersion, policyVersion } = generation;
     const meta = { generation: id, classifierVersion, policyVersion, position: row.position };
     if (!row.reached) return { kind: 'behind', meta };

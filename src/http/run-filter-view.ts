@@ -159,6 +159,10 @@ export class RunView {
         throw Problem.positionNotReached(formatPosition(minPosition ?? START), snapshot.meta.position);
       case 'no_such_generation':
         throw Problem.notFound(`generation ${generation} does not exist or can no longer be read`);
+      case 'unreadable_generation':
+        throw Problem.notReady(
+          `generation ${snapshot.generation} was made by another version and has not what is read here; ask that version, or replay`,
+        );
       case 'no_live_generation':
         throw Problem.notReady('the read side has no live generation yet');
     }

@@ -131,6 +131,26 @@ test('a reader that still knows a dropped generation finds the live one', async 
   expect((await read()).meta.generation).toBe(next.id);
 });
 
+test.each([
+  ['table', 'drop table $schema.recent_operations_runs'],
+  ['column', 'alter table $schema.recent_operations_runs drop column queued_at cascade'],
+])(
+  'a live generation without a %s that is read was asked for it without a pause, for five seconds',
+  async (_, change) => {
+    await read();
+    await fixture.pool.query(change.replace('$schema', fixture.generation.schema));
+    const connect = jest.spyOn(fixture.pool, 'connect');
+    const answer = reader.read(
+      { generation: null, visible: null, minPosition: null },
+      (db: Kysely<Tables>) => ({
+        runs: db.selectFrom('recent_operations_runs').select('queued_at'),
+      }),
+    );
+    expect(await answer).toEqual({ kind: 'unreadable_generation', generation: fixture.generation.id });
+    expect(connect.mock.calls.length).toBeLessThan(5);
+  },
+);
+
 test('without a live generation the service is not ready', async () => {
   await fixture.pool.query(`update opstruth.generations set state = 'standby'`);
   expect(await ask()).toEqual({ kind: 'no_live_generation' });
