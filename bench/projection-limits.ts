@@ -51,7 +51,7 @@ export async function oneTableUpsertRate({ pool, store, config, live }: Runtime)
         stateOf: (runId) => runs.get(runId) ?? null,
         judge,
         isParked: () => false,
-        isDiscarded: () => false,
+        discardedIn: () => new Set(),
         contentOf: (run) => contentOf([ONE_TABLE], run),
       });
       for (const [runId, { after }] of changes) runs.set(runId, after);

@@ -6,10 +6,9 @@ import { surfaces } from '../projections/surfaces';
 import { createVerifier } from './auth/verifier';
 import type { Verifier } from './auth/verifier';
 import { CommandsModule } from './commands/commands.module';
-import { COMMANDS_POOL, DISCARDED_IN, EVENT_STORE, JUDGE, NEW_ID } from './commands/tokens';
+import { COMMANDS_POOL, DISCARDS, EVENT_STORE, JUDGE, NEW_ID } from './commands/tokens';
 import { HttpModule } from './http/http.module';
 import type { SnapshotReader } from './db/snapshot-reader';
-import { discardedIn } from './projector/parked-streams';
 import { OPERATOR_CONTEXT } from './replay/operator-context';
 import type { OperatorContext } from './replay/operator-context';
 import { AuditsController } from './replay/audits.controller';
@@ -24,13 +23,13 @@ import type { Runtime } from './runtime';
 @Module({})
 class RuntimeModule {
   static of(runtime: Runtime): DynamicModule {
-    const { pool, store, clock, live } = runtime;
+    const { pool, store, clock, live, discarded } = runtime;
     const judge = () => live.current();
     const operatorContext: OperatorContext = { pool, store, clock, surfaces, judge };
     const providers = [
       { provide: EVENT_STORE, useValue: store },
       { provide: JUDGE, useValue: judge },
-      { provide: DISCARDED_IN, useValue: (streamId: string) => discardedIn(pool, streamId) },
+      { provide: DISCARDS, useValue: discarded },
       { provide: NEW_ID, useValue: () => randomUUID() },
       { provide: COMMANDS_POOL, useValue: pool },
       { provide: OPERATOR_CONTEXT, useValue: operatorContext },

@@ -141,17 +141,19 @@ export function startBackgroundRoles(
     }
   }
 
-  async function refreshLoop({ live }: Runtime, logger: Logger, until: AbortSignal): Promise<void> {
+  async function refreshLoop(
+    { live, discarded }: Runtime,
+    logger: Logger,
+    until: AbortSignal,
+  ): Promise<void> {
     while (!until.aborted) {
       await sleep(REFRESH_EVERY_MS, until);
-      await live
-        .refresh()
-        .catch((error: unknown) =>
-          logger.error(
-            { err: error },
-            'the policy in force could not be looked up; the one known stays in force',
-          ),
-        );
+      await Promise.all([live.refresh(), discarded.refresh()]).catch((error: unknown) =>
+        logger.error(
+          { err: error },
+          'policy and discarded events could not be looked up; those known stay in force',
+        ),
+      );
     }
   }
 }

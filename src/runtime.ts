@@ -16,6 +16,7 @@ import type { SubscriptionObserver } from './event-store/eventstoredb-subscripti
 import { createPostgresEventStore } from './event-store/postgres-event-store';
 import { systemClock } from './events/instant';
 import type { Clock } from './events/instant';
+import { DiscardedEvents } from './projector/discarded-events';
 import { ensureLiveGeneration, liveGeneration } from './projector/generations';
 import type { Generation } from './projector/generations';
 import { LiveClassification } from './projector/live-classification';
@@ -31,6 +32,7 @@ export interface Runtime {
   readonly clock: Clock;
   readonly generation: Generation;
   readonly live: LiveClassification;
+  readonly discarded: DiscardedEvents;
   /** Who is told of the subscriptions that begin from now on; EventStoreDB's only, PostgreSQL's are local. */
   observeSubscriptions(observer: SubscriptionObserver): void;
   close(): Promise<void>;
@@ -113,6 +115,7 @@ export async function openRuntime(
     await warnOfOtherPolicy(pool, generation, config, firstPolicy, log);
     const live = new LiveClassification(pool);
     await live.refresh();
+    const discarded = await new DiscardedEvents(pool).refresh();
     return {
       config,
       pool,
@@ -122,6 +125,7 @@ export async function openRuntime(
       clock: options.clock ?? systemClock,
       generation,
       live,
+      discarded,
       observeSubscriptions: (next) => (observer = next),
       close,
     };

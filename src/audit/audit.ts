@@ -3,6 +3,7 @@ import type { EventStore } from '../event-store/event-store';
 import { runIdOf, streamOf } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { comparePositions, formatPosition } from '../events/position';
+import { DiscardedEvents } from '../projector/discarded-events';
 import { foldBatch } from '../projector/fold-batch';
 import type { FoldedBatch } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
@@ -49,7 +50,7 @@ export type PickRuns = (client: PoolClient, schema: string) => Promise<string[]>
 interface Sample {
   readonly generation: Generation;
   readonly runs: readonly StoredState[];
-  readonly discards: ReadonlySet<string>;
+  readonly discarded: DiscardedEvents;
 }
 
 /**
@@ -75,7 +76,7 @@ export async function auditPicked(
   pick: PickRuns,
 ): Promise<AuditReport> {
   const tables = tablesOf(surfaces);
-  const { generation, runs, discards } = await inSnapshot(pool, (client) =>
+  const { generation, runs, discarded } = await inSnapshot(pool, (client) =>
     readSample(client, id, surfaces, pick),
   );
   const judge = await judgeFor(pool, generation);
@@ -86,7 +87,7 @@ export async function auditPicked(
     stateOf: () => null,
     judge,
     isParked: () => false,
-    isDiscarded: (streamId, revision) => discards.has(`${streamId}@${revision}`),
+    discardedIn: discarded.in,
     contentOf: (run) => contentOf(tables, run),
   });
 
@@ -136,10 +137,6 @@ async function readSample(
      where stream_id = any($1::text[]) group by stream_id`,
     [streamIds],
   );
-  const { rows: discarded } = await client.query<{ stream_id: string; revision: number }>(
-    'select stream_id, revision from opstruth.discarded_events where stream_id = any($1::text[])',
-    [streamIds],
-  );
   const keys = facts.map((row) => ({ workspaceId: row.workspace_id, runId: row.run_id }));
   const shown = new Map<number, Map<string, Row>>();
   for (const [index, table] of tablesOf(surfaces).entries())
@@ -147,7 +144,7 @@ async function readSample(
   const parkedFrom = new Map(parked.map((row) => [runIdOf(row.stream_id), row.revision]));
   return {
     generation,
-    discards: new Set(discarded.map((row) => `${row.stream_id}@${row.revision}`)),
+    discarded: await new DiscardedEvents(client).refresh(),
     runs: facts.map((row) => ({
       runId: row.run_id,
       facts: row,

@@ -30,12 +30,13 @@ export async function importVerb(output: Output, dir: string | undefined, flags:
   await withRuntime({ migrate: true }, async (runtime) => {
     const stopping = new AbortController();
     void stopSignal().then(() => stopping.abort());
-    const { store, live, clock } = runtime;
+    const { store, live, discarded, clock } = runtime;
     const shown = { bar: null as Progress | null, phase: null as string | null };
     const report = await runImport({
       ...source,
       store,
       judge: live.current(),
+      discards: discarded,
       clock,
       signal: stopping.signal,
       onProgress: (progress) => show(output, shown, progress),

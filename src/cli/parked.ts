@@ -1,6 +1,6 @@
 import { counted } from '../counted';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
-import { listParked } from '../projector/parked-streams';
+import { listParked, parkedStream } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
 import { discardAs, mendableIn, nameOf, parkedIn, retryAs } from '../replay/parked-actions';
 import { table } from './output';
@@ -50,8 +50,8 @@ export async function discardParkedEvent(
   await onReplays(async ({ context }) => {
     const { generation, parkedContext } = await mendableIn(context, id);
     if (!apply) {
-      const stream = (await listParked(context.pool, generation)).find((one) => one.streamId === streamId);
-      output.result({ wouldDiscard: stream ?? null }, () => [
+      const stream = await parkedStream(context.pool, generation, streamId);
+      output.result({ wouldDiscard: stream }, () => [
         stream
           ? `would leave out revision ${stream.revision} (${stream.eventType}) of ${nameOf(streamId)} for good; add --apply`
           : `${nameOf(streamId)} is not parked`,

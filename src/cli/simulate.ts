@@ -30,8 +30,12 @@ export async function simulate(output: Output, { runs, seed, hours, ndjson }: Si
     await writeLines(commandLines(history(runs, seed, hours, new Date().toISOString())));
     return;
   }
-  await withRuntime({ migrate: true }, async ({ store, live, clock }) => {
-    const executor = new RunCommandExecutor({ store, judge: () => live.current() });
+  await withRuntime({ migrate: true }, async ({ store, live, discarded, clock }) => {
+    const executor = new RunCommandExecutor({
+      store,
+      judge: () => live.current(),
+      discards: discarded,
+    });
     const correlationId = uuidOf('simulation', String(seed), clock.now());
     const bar = output.progress('simulating', 'runs', runs);
     const tally = { commands: 0, events: 0, refused: 0, runs: 0 };

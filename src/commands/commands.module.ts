@@ -17,11 +17,11 @@ import { RetryRunHandler } from './retry-run.command';
 import { RunCommandExecutor } from './run-command-executor';
 import { StartRunHandler } from './start-run.command';
 import { SystemRunsController } from './system-runs.controller';
-import type { DiscardedIn } from './run-loader';
-import { DISCARDED_IN, EVENT_STORE, JUDGE } from './tokens';
+import type { Discards } from './run-loader';
+import { DISCARDS, EVENT_STORE, JUDGE } from './tokens';
 
 /**
- * The write side over HTTP. Some global module must provide EVENT_STORE, JUDGE, DISCARDED_IN, NEW_ID, COMMANDS_POOL and CLOCK. One
+ * The write side over HTTP. Some global module must provide EVENT_STORE, JUDGE, DISCARDS, NEW_ID, COMMANDS_POOL and CLOCK. One
  * executor serves every handler, so that writers of one process take turns instead of running into each other.
  */
 @Module({
@@ -30,9 +30,9 @@ import { DISCARDED_IN, EVENT_STORE, JUDGE } from './tokens';
   providers: [
     {
       provide: RunCommandExecutor,
-      inject: [EVENT_STORE, JUDGE, DISCARDED_IN],
-      useFactory: (store: EventStore, judge: () => Judge, discardedIn: DiscardedIn) =>
-        new RunCommandExecutor({ store, judge, discardedIn }),
+      inject: [EVENT_STORE, JUDGE, DISCARDS],
+      useFactory: (store: EventStore, judge: () => Judge, discards: Discards) =>
+        new RunCommandExecutor({ store, judge, discards }),
     },
     IdempotencyKeys,
     CommandDesk,

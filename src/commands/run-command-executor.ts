@@ -10,11 +10,13 @@ import type { CommandEnvelope, CommandResult, Failed } from './command-result';
 import { planRun } from './plan-run';
 import type { RunPlan } from './plan-run';
 import { RunLoader } from './run-loader';
-import type { DiscardedIn, Freshness, LoadedRun } from './run-loader';
+import type { Discards, Freshness, LoadedRun } from './run-loader';
 
 /** Writers in this process take turns, so every lost round is another process's gain; more than a few are rare. */
 const MAX_ROUNDS = 11;
 const DEFAULT_CACHE_BYTES = 48 * 1024 * 1024;
+
+const NOTHING: ReadonlySet<number> = new Set();
 
 interface Asked {
   readonly index: number;
@@ -34,7 +36,7 @@ export interface ExecutorOptions {
   readonly judge: () => Judge;
   readonly cacheBytes?: number;
   /** (Default: nothing is discarded) */
-  readonly discardedIn?: DiscardedIn;
+  readonly discards?: Discards;
 }
 
 /** Takes commands to runs from wherever they come, decides them on the runs' own facts, and writes what follows. */
@@ -48,11 +50,11 @@ export class RunCommandExecutor {
     store,
     judge,
     cacheBytes = DEFAULT_CACHE_BYTES,
-    discardedIn = () => Promise.resolve(new Set()),
+    discards = { in: () => NOTHING, refresh: () => Promise.resolve() },
   }: ExecutorOptions) {
     this.store = store;
     this.judge = judge;
-    this.runs = new RunLoader(store, cacheBytes, discardedIn);
+    this.runs = new RunLoader(store, cacheBytes, discards);
   }
 
   /** Throws RunContendedError, UnreadableEventError or FoldError, and whatever the store throws. Nothing is written then. */
@@ -153,7 +155,8 @@ export class RunCommandExecutor {
         // The store may have recognised a twin's events, whose content need not be ours to the last instant.
         this.runs.forget(one.runId);
       } else if (one.plan.facts) {
-        this.runs.remember(one.runId, { facts: one.plan.facts, position: result.position });
+        const { leftOut = 0 } = one.run.known ?? {};
+        this.runs.remember(one.runId, { facts: one.plan.facts, position: result.position, leftOut });
       }
       answer(one, result.position, results);
     });

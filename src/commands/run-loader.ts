@@ -1,16 +1,18 @@
 import { LRUCache } from 'lru-cache';
-import { evolve, FoldError } from '../domain/run-facts';
-import type { RunContext, RunFacts } from '../domain/run-facts';
+import { evolve, stepOver } from '../domain/run-facts';
+import type { DiscardedIn, RunContext, RunFacts } from '../domain/run-facts';
 import type { EventStore } from '../event-store/event-store';
 import { streamOf } from '../events/operation-run-events';
 import type { RecordedRunEvent, StoredEvent } from '../events/operation-run-events';
-import { parseEvent, UnreadableEventError } from '../events/parse-event';
+import { parseEvent } from '../events/parse-event';
 import type { Position } from '../events/position';
 
 export interface KnownRun {
   readonly facts: RunFacts;
   /** Of the run's last event. */
   readonly position: Position;
+  /** How many of its events the fold has stepped over. */
+  readonly leftOut: number;
 }
 
 export interface LoadedRun {
@@ -25,8 +27,12 @@ export interface LoadedRun {
 /** `cached`: the newest this process knows; `new`: presumed absent unless known; `fresh`: read on; `whole`: with history. */
 export type Freshness = 'cached' | 'new' | 'fresh' | 'whole';
 
-/** The revisions of a stream that operators have decided to leave out; the read side leaves out the same. */
-export type DiscardedIn = (streamId: string) => Promise<ReadonlySet<number>>;
+/** The events that operators have left out. */
+export interface Discards {
+  /** As of the last `refresh`. */
+  readonly in: DiscardedIn;
+  refresh(): Promise<unknown>;
+}
 
 /** In memory whole until they are folded: a run that beat each minute for a day has 1,440 events. */
 const STREAMS_AT_A_TIME = 100;
@@ -38,7 +44,7 @@ export class RunLoader {
   constructor(
     private readonly store: Pick<EventStore, 'readStream' | 'readStreams'>,
     cacheBytes: number,
-    private readonly discardedIn: DiscardedIn,
+    private readonly discards: Discards,
   ) {
     this.cache = new LRUCache({
       maxSize: cacheBytes,
@@ -51,7 +57,7 @@ export class RunLoader {
     const loaded = new Map<string, LoadedRun | Error>();
     const unread: string[] = [];
     for (const [runId, freshness] of wanted) {
-      const known = this.cache.get(runId) ?? null;
+      const known = this.known(runId);
       if (freshness === 'cached' && known) loaded.set(runId, { known, history: [], fresh: false });
       else if (freshness === 'new') loaded.set(runId, { known, history: [], fresh: false });
       else unread.push(runId);
@@ -59,7 +65,7 @@ export class RunLoader {
     const [only] = unread;
     if (only !== undefined && unread.length === 1) {
       // The common case of one stale run: what came since is enough.
-      const known = wanted.get(only) === 'whole' ? null : (this.cache.get(only) ?? null);
+      const known = wanted.get(only) === 'whole' ? null : this.known(only);
       const events = await this.store.readStream(streamOf(only), known?.facts.version ?? 0);
       loaded.set(only, await this.readOn(only, known, events));
     } else if (unread.length > 1) {
@@ -88,59 +94,49 @@ export class RunLoader {
     this.cache.delete(runId);
   }
 
+  /** What was folded before operators left one more of its events out is known no longer. */
+  private known(runId: string): KnownRun | null {
+    const known = this.cache.get(runId);
+    return known && known.leftOut === this.discards.in(streamOf(runId)).size ? known : null;
+  }
+
   private async readOn(
     runId: string,
     from: KnownRun | null,
     stored: readonly StoredEvent[],
   ): Promise<LoadedRun | Error> {
     try {
-      return this.foldOn(runId, from, stored, NONE);
+      return this.foldOn(runId, from, stored);
     } catch (error) {
       this.forget(runId);
-      if (!(error instanceof UnreadableEventError || error instanceof FoldError))
-        return error instanceof Error ? error : new Error(String(error));
-      // Looked for only here: hardly any stream holds an event that somebody had to leave out.
-      const discarded = await this.discardedIn(streamOf(runId));
-      if (discarded.size === 0 || discarded.has(0)) return error;
+      // What cannot be folded may have been left out a moment ago.
+      await this.discards.refresh();
       try {
-        return this.foldOn(runId, from, stored, discarded);
-      } catch (other) {
-        return other instanceof Error ? other : new Error(String(other));
+        return this.foldOn(runId, from, stored);
+      } catch {
+        return error instanceof Error ? error : new Error(String(error));
       }
     }
   }
 
-  private foldOn(
-    runId: string,
-    from: KnownRun | null,
-    stored: readonly StoredEvent[],
-    discarded: ReadonlySet<number>,
-  ): LoadedRun {
-    const last = stored.at(-1);
-    if (!last) return { known: from, history: [], fresh: true };
-    const events = stored
-      .filter(({ revision }) => !discarded.has(revision))
-      .map((event) => parseEvent(event));
+  private foldOn(runId: string, from: KnownRun | null, stored: readonly StoredEvent[]): LoadedRun {
+    const discarded = this.discards.in(streamOf(runId));
+    const history: RecordedRunEvent[] = [];
     let facts = from?.facts ?? null;
-    for (const event of events) facts = evolve(steppedTo(facts, event.revision, discarded), event);
-    if (!facts) throw new FoldError(`${last.streamId}: nothing is left of it`);
-    const known = { facts: { ...facts, version: last.revision + 1 }, position: last.position };
+    for (const event of stored) {
+      if (discarded.has(event.revision)) facts = stepOver(facts, event);
+      else {
+        const parsed = parseEvent(event);
+        facts = evolve(facts, parsed);
+        history.push(parsed);
+      }
+    }
+    const last = stored.at(-1);
+    if (!facts || !last) return { known: from, history: [], fresh: true };
+    const known = { facts, position: last.position, leftOut: discarded.size };
     this.remember(runId, known);
-    return { known, history: from ? [] : events, fresh: true };
+    return { known, history: from ? [] : history, fresh: true };
   }
-}
-
-const NONE: ReadonlySet<number> = new Set();
-
-/** Facts that have stepped over the discarded events before `revision`, and over no others. */
-function steppedTo(
-  facts: RunFacts | null,
-  revision: number,
-  discarded: ReadonlySet<number>,
-): RunFacts | null {
-  let version = facts?.version ?? 0;
-  while (version < revision && discarded.has(version)) version += 1;
-  return facts && { ...facts, version };
 }
 
 /** A context never changes after it is queued, so it is measured once. */

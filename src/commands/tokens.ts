@@ -4,8 +4,8 @@ export const EVENT_STORE = Symbol('EventStore');
 /** The injection token of `() => Judge`: the verdicts of the live generation's policy, asked anew for each decision. */
 export const JUDGE = Symbol('Judge');
 
-/** The injection token of `DiscardedIn`: which events of a stream operators have decided to leave out. */
-export const DISCARDED_IN = Symbol('DiscardedIn');
+/** The injection token of `Discards`: which events of a stream operators have decided to leave out. */
+export const DISCARDS = Symbol('Discards');
 
 /** The injection token of `() => string`: an id that nobody has used before. */
 export const NEW_ID = Symbol('NewId');

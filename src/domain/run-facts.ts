@@ -72,6 +72,9 @@ export type RunContext = Readonly<Record<string, unknown>>;
 /** The longest story kept per run, so that a run's facts stay bounded whatever its history. */
 const TIMELINE_LIMIT = 100;
 
+/** The revisions of a stream that operators have decided to leave out. */
+export type DiscardedIn = (streamId: string) => ReadonlySet<number>;
+
 /** An event that cannot follow the facts before it: a hole in the stream or a life-cycle event out of its order. */
 export class FoldError extends Error {
   override readonly name = 'FoldError';
@@ -93,6 +96,19 @@ export function evolve(facts: RunFacts | null, event: RecordedRunEvent): RunFact
     ...extendTimeline(facts, event),
     version: event.revision + 1,
   };
+}
+
+/**
+ * The state after an event that operators have left out: it is counted and tells nothing. Throws FoldError like `evolve`; the
+ * first event of a run cannot be stepped over, for without it there is no run.
+ */
+export function stepOver(
+  facts: RunFacts | null,
+  { streamId, revision }: { readonly streamId: string; readonly revision: number },
+): RunFacts {
+  if (!facts || facts.version !== revision)
+    throw new FoldError(`${streamId}: revision ${revision} arrived where ${facts?.version ?? 0} was due`);
+  return { ...facts, version: revision + 1 };
 }
 
 function queued(runId: string, event: Extract<RecordedRunEvent, { type: 'OperationRunQueued' }>): RunFacts {

@@ -1,5 +1,6 @@
 import { uuidOf } from '../commands/command-ids';
 import type { Judge } from '../domain/classification';
+import type { Discards } from '../commands/run-loader';
 import { micros } from '../events/instant';
 import type { Instant } from '../events/instant';
 import type { EventStore } from '../event-store/event-store';
@@ -26,6 +27,7 @@ export interface FolderImport {
   readonly until: Instant | undefined;
   readonly store: EventStore;
   readonly judge: Judge;
+  readonly discards: Discards;
   readonly tally: ImportTally;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: ImportProgress) => void;
@@ -62,7 +64,7 @@ export async function importFolder(folder: FolderImport): Promise<boolean> {
   };
   const pass = createImportPass({
     store: folder.store,
-    identity: identityOf(mapping.dataset, folder.judge),
+    identity: identityOf(mapping.dataset, folder),
     onSettled: (work) => {
       tally.settled(work);
       progress.commandsDone += work.statements.length;
@@ -129,8 +131,14 @@ function statementsOf(
   }
 }
 
-function identityOf(dataset: string, judge: Judge): ImportIdentity {
-  return { dataset, actor: originOf(dataset), correlationId: uuidOf('import', dataset), judge };
+function identityOf(dataset: string, { judge, discards }: FolderImport): ImportIdentity {
+  return {
+    dataset,
+    actor: originOf(dataset),
+    correlationId: uuidOf('import', dataset),
+    judge,
+    discardedIn: discards.in,
+  };
 }
 
 async function* chunksOf(batches: AsyncGenerator<Statement[]>, size: number): AsyncGenerator<Statement[]> {

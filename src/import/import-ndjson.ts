@@ -6,6 +6,7 @@ import { uuidOf } from '../commands/command-ids';
 import type { CommandEnvelope, CommandResult, Failed } from '../commands/command-result';
 import { RunCommandExecutor } from '../commands/run-command-executor';
 import type { Judge } from '../domain/classification';
+import type { Discards } from '../commands/run-loader';
 import { micros } from '../events/instant';
 import type { Clock } from '../events/instant';
 import type { EventStore } from '../event-store/event-store';
@@ -27,6 +28,7 @@ export interface NdjsonImport {
   readonly dataset: string;
   readonly store: EventStore;
   readonly judge: Judge;
+  readonly discards: Discards;
   readonly clock: Clock;
   readonly tally: ImportTally;
   readonly signal: AbortSignal;
@@ -47,7 +49,11 @@ interface Asked {
  */
 export async function importNdjson(source: NdjsonImport): Promise<boolean> {
   const { tally, signal } = source;
-  const executor = new RunCommandExecutor({ store: source.store, judge: () => source.judge });
+  const executor = new RunCommandExecutor({
+    store: source.store,
+    judge: () => source.judge,
+    discards: source.discards,
+  });
   const asCommand = commandReader(source);
   const settle = settler(source);
   const progress = { bytesDone: 0, commandsDone: 0 };

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Judge } from '../domain/classification';
+import type { Discards } from '../commands/run-loader';
 import { systemClock } from '../events/instant';
 import type { Clock, Instant } from '../events/instant';
 import type { EventStore } from '../event-store/event-store';
@@ -16,6 +17,8 @@ interface CommonOptions {
   readonly store: EventStore;
   /** The verdicts of the policy in force: reconciliations of a trace keep its thresholds as evidence. */
   readonly judge: Judge;
+  /** (Default: nothing is discarded) */
+  readonly discards?: Discards;
   /** Stops between two chunks; the report then says `interrupted`. */
   readonly signal?: AbortSignal;
   /** Called after every chunk, and while run-rows are sorted at every read: up to some hundred times a second. */
@@ -48,6 +51,7 @@ export type ImportOptions = CommonOptions &
   );
 
 const CHUNK_SIZE = 2_000;
+const NONE: Discards = { in: () => new Set(), refresh: () => Promise.resolve() };
 
 /**
  * Imports a folder of raw rows or a file of commands. The same import again adds nothing, and one that was stopped or
@@ -61,8 +65,8 @@ export async function runImport(options: ImportOptions): Promise<ImportReport> {
   const tally = new ImportTally(rejects);
   const signal = options.signal ?? new AbortController().signal;
   const onProgress = options.onProgress ?? (() => undefined);
-  const { store, judge, chunkSize = CHUNK_SIZE, clock = systemClock } = options;
-  const shared = { store, judge, tally, signal, onProgress, chunkSize };
+  const { store, judge, discards = NONE, chunkSize = CHUNK_SIZE, clock = systemClock } = options;
+  const shared = { store, judge, discards, tally, signal, onProgress, chunkSize };
 
   let finished = false;
   let rejectsFile: string | null;

@@ -2,8 +2,8 @@ import { eventIdOf, uuidOf } from '../commands/command-ids';
 import type { Judge } from '../domain/classification';
 import { decide } from '../domain/decider';
 import type { Decision } from '../domain/decider';
-import { evolve, FoldError } from '../domain/run-facts';
-import type { RunFacts } from '../domain/run-facts';
+import { evolve, FoldError, stepOver } from '../domain/run-facts';
+import type { DiscardedIn, RunFacts } from '../domain/run-facts';
 import { micros } from '../events/instant';
 import { recordedAt, streamOf } from '../events/operation-run-events';
 import type { NewEvent, RecordedRunEvent, RunEvent, StoredEvent } from '../events/operation-run-events';
@@ -17,6 +17,7 @@ export interface ImportIdentity {
   readonly actor: string;
   readonly correlationId: string;
   readonly judge: Judge;
+  readonly discardedIn: DiscardedIn;
 }
 
 export type Taken =
@@ -40,7 +41,7 @@ export class RunPass {
   /** The state of the log, with what this pass has appended. */
   full: RunFacts | null = null;
   /** Stored events that the state of the pass does not hold yet, in order. */
-  private ahead: RecordedRunEvent[] = [];
+  private ahead: Ahead[] = [];
   /** Stored events whose rows have not come by: revision by event id. */
   private readonly awaited = new Map<string, number>();
   /** Digests of the events whose rows have come by, to tell the second of two equal rows from the first. */
@@ -58,15 +59,19 @@ export class RunPass {
   ) {
     this.streamId = streamOf(runId);
     try {
-      for (const event of stored.map((each) => parseEvent(each))) {
-        this.full = evolve(this.full, event);
-        const passed = event.revision < version;
+      const discarded = identity.discardedIn(this.streamId);
+      for (const each of stored) {
+        const ahead = aheadOf(each, discarded.has(each.revision));
+        this.full = ahead.fold(this.full);
+        const passed = each.revision < version;
         if (passed) this.facts = this.full;
-        else this.ahead.push(event);
-        if (event.metadata.correlationId !== identity.correlationId) continue;
-        if (passed && !stragglers.includes(event.eventId))
+        else this.ahead.push(ahead);
+        const { event } = ahead;
+        // The row of an event that was left out is one that is stored, or it would be appended once more.
+        if (event && event.metadata.correlationId !== identity.correlationId) continue;
+        if (passed && event && !stragglers.includes(event.eventId))
           this.remember(event.eventId, micros(event.data.occurredAt));
-        else this.awaited.set(event.eventId, event.revision);
+        else this.awaited.set(each.eventId, each.revision);
       }
     } catch (error) {
       if (!(error instanceof UnreadableEventError || error instanceof FoldError)) throw error;
@@ -130,9 +135,9 @@ export class RunPass {
     const { judge } = this.identity;
     let facts = this.facts;
     let decision = decide(facts, command, judge);
-    for (const event of this.ahead) {
+    for (const ahead of this.ahead) {
       if (!decision.accepted || decision.events.length === 0) break;
-      facts = evolve(facts, event);
+      facts = ahead.fold(facts);
       decision = decide(facts, command, judge);
     }
     return decision;
@@ -152,15 +157,29 @@ export class RunPass {
 
   private advanceTo(revision: number): void {
     if (revision < this.version) return;
-    const passed = this.ahead.findIndex((event) => event.revision > revision);
+    const passed = this.ahead.findIndex((one) => one.revision > revision);
     const events = this.ahead.splice(0, passed === -1 ? this.ahead.length : passed);
-    for (const event of events) this.facts = evolve(this.facts, event);
+    for (const ahead of events) this.facts = ahead.fold(this.facts);
   }
 
   private remember(eventId: string, atMicros: number): void {
     this.past.push(digestOf(eventId));
     this.pastMicros = Math.max(this.pastMicros, atMicros);
   }
+}
+
+/** A stored event on its way into the state of the pass; null where operators have left it out. */
+interface Ahead {
+  readonly revision: number;
+  readonly event: RecordedRunEvent | null;
+  fold(facts: RunFacts | null): RunFacts;
+}
+
+function aheadOf(stored: StoredEvent, isDiscarded: boolean): Ahead {
+  const { revision } = stored;
+  if (isDiscarded) return { revision, event: null, fold: (facts) => stepOver(facts, stored) };
+  const event = parseEvent(stored);
+  return { revision, event, fold: (facts) => evolve(facts, event) };
 }
 
 /** 48 bits of an event id: eight bytes in an array of numbers. Two that collide only count as equal rows. */

@@ -1,7 +1,7 @@
 import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
-import { evolve, FoldError } from '../domain/run-facts';
-import type { RunFacts } from '../domain/run-facts';
+import { evolve, stepOver } from '../domain/run-facts';
+import type { DiscardedIn, RunFacts } from '../domain/run-facts';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { parseEvent } from '../events/parse-event';
@@ -35,8 +35,8 @@ export interface FoldContext {
   readonly stateOf: (runId: string) => ClassifiedRun | null;
   readonly judge: Judge;
   readonly isParked: (streamId: string) => boolean;
-  /** Events an operator has decided to leave out; the fold steps over them. */
-  readonly isDiscarded: (streamId: string, revision: number) => boolean;
+  /** The fold steps over them. */
+  readonly discardedIn: DiscardedIn;
   /** What the surfaces make of a run. One that throws parks that run's stream, not the whole batch. */
   readonly contentOf: (run: ClassifiedRun) => SurfaceContent;
 }
@@ -68,7 +68,7 @@ export function foldBatch(events: readonly StoredEvent[], context: FoldContext):
     const before = current ? current.before : stateBefore(streamId, context);
     const known = current ? current.after : (before?.facts ?? null);
     // Without its first event a run does not exist: a discarded queueing takes the whole stream with it.
-    if (!known && context.isDiscarded(streamId, 0)) continue;
+    if (!known && context.discardedIn(streamId).has(0)) continue;
     // Delivered once more (a checkpoint read by a process that was fenced): it is folded already.
     if (event.revision < (known?.version ?? 0)) continue;
     try {
@@ -129,8 +129,8 @@ function asFarAsShown(
 }
 
 /** The facts after one more event. Throws when it does not follow from them. */
-function step(facts: RunFacts | null, event: StoredEvent, { isDiscarded }: FoldContext): RunFacts {
-  return isDiscarded(event.streamId, event.revision)
+function step(facts: RunFacts | null, event: StoredEvent, { discardedIn }: FoldContext): RunFacts {
+  return discardedIn(event.streamId).has(event.revision)
     ? stepOver(facts, event)
     : evolve(facts, parseEvent(event));
 }
@@ -167,14 +167,6 @@ function markIncomplete(
 /** Of a stream that is no run's there is none, whatever its name has in common with one. */
 function stateBefore(streamId: string, { stateOf }: FoldContext): ClassifiedRun | null {
   return isRunStream(streamId) ? stateOf(runIdOf(streamId)) : null;
-}
-
-function stepOver(facts: RunFacts | null, event: StoredEvent): RunFacts {
-  if (event.revision !== facts?.version)
-    throw new FoldError(
-      `${event.streamId}: revision ${event.revision} arrived where ${facts?.version ?? 0} was due`,
-    );
-  return { ...facts, version: event.revision + 1 };
 }
 
 function removeAll(letters: ParkedLetter[], gone: readonly ParkedLetter[]): void {

@@ -4,7 +4,9 @@ import { StatementNames } from '../db/statement-names';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
+import { DiscardedEvents } from './discarded-events';
 import { foldBatch } from './fold-batch';
+import { isHistorical, isOfSurfaces, listGenerations } from './generations';
 import type { Generation } from './generations';
 import { tellProjected } from './projection-news';
 import { readStates } from './run-states';
@@ -40,23 +42,6 @@ export async function loadParkedStreams(
   };
 }
 
-/** `streamId@revision` of every event that an operator has decided to leave out, in this generation and all later ones. */
-export async function loadDiscards(pool: Pick<Pool, 'query'>): Promise<Set<string>> {
-  const { rows } = await pool.query<{ stream_id: string; revision: number }>(
-    'select stream_id, revision from opstruth.discarded_events',
-  );
-  return new Set(rows.map((row) => `${row.stream_id}@${row.revision}`));
-}
-
-/** The revisions of one stream that an operator has decided to leave out. */
-export async function discardedIn(pool: Pick<Pool, 'query'>, streamId: string): Promise<Set<number>> {
-  const { rows } = await pool.query<{ revision: number }>(
-    'select revision from opstruth.discarded_events where stream_id = $1',
-    [streamId],
-  );
-  return new Set(rows.map(({ revision }) => revision));
-}
-
 export async function listParked(pool: Pool, generation: Generation): Promise<ParkedStream[]> {
   const { rows } = await pool.query<{
     stream_id: string;
@@ -81,6 +66,14 @@ export async function listParked(pool: Pool, generation: Generation): Promise<Pa
   }));
 }
 
+export async function parkedStream(
+  pool: Pool,
+  generation: Generation,
+  streamId: string,
+): Promise<ParkedStream | null> {
+  return (await listParked(pool, generation)).find((one) => one.streamId === streamId) ?? null;
+}
+
 export interface ParkedContext {
   readonly pool: Pool;
   readonly store: EventStore;
@@ -100,6 +93,14 @@ export type RetryResult =
       readonly cause: string;
     };
 
+/** Another generation shows what the event did, and would go on to, while every fold from now on leaves it out. */
+export class AppliedElsewhereError extends Error {
+  override readonly name = 'AppliedElsewhereError';
+}
+
+/** Keeps what was done, in the transaction that does it. */
+export type RecordResult = (connection: Pick<TableConnection, 'query'>, result: RetryResult) => Promise<void>;
+
 /**
  * Tries the events of a parked stream again, in order, in one transaction that also tells the running projector to
  * drop its memory (`epoch`). For use after the code, or the event's cause, has been mended.
@@ -108,29 +109,32 @@ export async function retryParked(
   generation: Generation,
   streamId: string,
   context: ParkedContext,
+  record?: RecordResult,
 ): Promise<RetryResult> {
-  return inGeneration(generation, context, (connection) =>
+  return inGeneration(generation, context, record, (connection) =>
     retryInside(connection, generation, streamId, context),
   );
 }
 
 /**
  * Leaves the failed event of a parked stream out for good (in later generations too) and tries those behind it.
- * Recorded with who and why.
+ * Recorded with who and why. Throws AppliedElsewhereError.
  */
 export async function discardParked(
   generation: Generation,
   streamId: string,
   decision: { readonly actor: string; readonly reason: string },
   context: ParkedContext,
+  record?: RecordResult,
 ): Promise<RetryResult> {
-  return inGeneration(generation, context, async (connection) => {
+  return inGeneration(generation, context, record, async (connection) => {
     const { rows } = await connection.query<{ revision: number; event_type: string }>(
       `select revision, event_type from ${generation.schema}.parked_events where stream_id = $1 order by revision limit 1`,
       [streamId],
     );
     const [failed] = rows;
     if (!failed) return { kind: 'not_parked' };
+    await refuseIfAppliedElsewhere(connection, generation, streamId, failed.revision, context);
     await connection.query(
       `insert into opstruth.discarded_events (stream_id, revision, event_type, actor, reason)
        values ($1, $2, $3, $4, $5) on conflict do nothing`,
@@ -140,21 +144,27 @@ export async function discardParked(
   });
 }
 
-async function inGeneration<T>(
+async function inGeneration(
   generation: Generation,
   context: ParkedContext,
-  work: (connection: TableConnection) => Promise<T>,
-): Promise<T> {
+  record: RecordResult | undefined,
+  work: (connection: TableConnection) => Promise<RetryResult>,
+): Promise<RetryResult> {
   const connection = await openTableConnection(context.pool);
   try {
     await connection.query('begin');
-    // Waits for the batch that the projector is committing and keeps the next one out. The new epoch then fences it.
-    await connection.query('update opstruth.generations set epoch = epoch + 1 where id = $1', [
-      generation.id,
-    ]);
+    // Waits for the batch that the projector is committing and keeps the next one out.
+    await connection.query('select from opstruth.generations where id = $1 for update', [generation.id]);
     const result = await work(connection);
-    // The rows are others at the position where the generation already was.
-    await connection.query(tellProjected(generation.id, generation.checkpoint));
+    if (result.kind !== 'not_parked') {
+      // Fences the projector, whose memory is of before.
+      await connection.query('update opstruth.generations set epoch = epoch + 1 where id = $1', [
+        generation.id,
+      ]);
+      // The rows are others at the position where the generation already was.
+      await connection.query(tellProjected(generation.id, generation.checkpoint));
+      await record?.(connection, result);
+    }
     await connection.query('commit');
     return result;
   } catch (error) {
@@ -165,14 +175,40 @@ async function inGeneration<T>(
   }
 }
 
+/** One that has parked the stream there or before has not applied it, and one of another version nobody goes on with. */
+async function refuseIfAppliedElsewhere(
+  connection: TableConnection,
+  generation: Generation,
+  streamId: string,
+  revision: number,
+  { surfaces, judge }: ParkedContext,
+): Promise<void> {
+  if (!isRunStream(streamId)) return;
+  const others = (await listGenerations(connection)).filter(
+    (one) =>
+      one.id !== generation.id &&
+      ['building', 'ready', 'live', 'standby'].includes(one.state) &&
+      !isHistorical(one) &&
+      isOfSurfaces(one, surfaces),
+  );
+  for (const { id, state, schema } of others) {
+    const [run] = await readStates(connection, schema, judge, [runIdOf(streamId)]);
+    if (run && run.facts.version > revision)
+      throw new AppliedElsewhereError(
+        `generation ${id} (${state}) has applied revision ${revision} of ${streamId}, and would differ from every later ` +
+          `fold: mend the code that refuses it, or end generation ${id} first`,
+      );
+  }
+}
+
 async function retryInside(
   connection: TableConnection,
   generation: Generation,
   streamId: string,
   { store, surfaces, judge }: ParkedContext,
 ): Promise<RetryResult> {
-  const { rows: parked } = await connection.query<{ revision: number }>(
-    `delete from ${generation.schema}.parked_events where stream_id = $1 returning revision`,
+  const { rows: parked } = await connection.query<{ revision: number; parked_at: string }>(
+    `delete from ${generation.schema}.parked_events where stream_id = $1 returning revision, parked_at::text`,
     [streamId],
   );
   if (parked.length === 0) return { kind: 'not_parked' };
@@ -183,17 +219,24 @@ async function retryInside(
   );
   const states = await readStates(connection, generation.schema, judge, [runIdOf(streamId)]);
   const before: ClassifiedRun | null = states[0] ?? null;
-  const discards = await loadDiscards(connection);
+  const discarded = (await new DiscardedEvents(connection).refresh()).in;
   const tables = tablesOf(surfaces);
   const batch = foldBatch(events, {
     stateOf: () => before && { ...before, incomplete: false },
     judge,
     isParked: () => false,
-    isDiscarded: (stream, revision) => discards.has(`${stream}@${revision}`),
+    discardedIn: discarded,
     contentOf: (run) => contentOf(tables, run),
   });
   const statements = batchStatements(generation.schema, tables, batch.changes, batch.letters);
   await connection.together(batchQueries(statements, new StatementNames('opstruth retry')));
+  // What stays parked has been since it first was.
+  await connection.query(
+    `update ${generation.schema}.parked_events p set parked_at = was.parked_at
+     from unnest($2::int[], $3::timestamptz[]) as was (revision, parked_at)
+     where p.stream_id = $1 and p.revision = was.revision`,
+    [streamId, revisions, parked.map(({ parked_at }) => parked_at)],
+  );
   const failed = batch.letters[0];
   return failed
     ? {

@@ -10,7 +10,8 @@ import { foldBatch } from './fold-batch';
 import type { FoldedBatch } from './fold-batch';
 import { generationById } from './generations';
 import type { Generation } from './generations';
-import { loadDiscards, loadParkedStreams } from './parked-streams';
+import { DiscardedEvents } from './discarded-events';
+import { loadParkedStreams } from './parked-streams';
 import { RunStates } from './run-states';
 import type { Surface } from './surface';
 import { contentOf, tablesOf } from './surface-content';
@@ -73,7 +74,7 @@ export async function openFolding(generationId: number, options: FoldingOptions)
   const tables = tablesOf(surfaces);
   const states = new RunStates(pool, generation.schema, judge, options.cachedRuns ?? CACHED_RUNS);
   const parked = await loadParkedStreams(pool, generation.schema);
-  const discards = await loadDiscards(pool);
+  const discarded = await new DiscardedEvents(pool).refresh();
   let letters = parked.letters;
   let reached = generation.checkpoint;
 
@@ -88,7 +89,7 @@ export async function openFolding(generationId: number, options: FoldingOptions)
         stateOf,
         judge,
         isParked: (streamId) => parked.streams.has(streamId),
-        isDiscarded: (streamId, revision) => discards.size > 0 && discards.has(`${streamId}@${revision}`),
+        discardedIn: discarded.in,
         contentOf: (run) => contentOf(tables, run),
       });
       states.remember(batch.changes);

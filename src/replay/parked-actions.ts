@@ -2,8 +2,8 @@ import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
-import { discardParked, retryParked } from '../projector/parked-streams';
-import type { ParkedContext, RetryResult } from '../projector/parked-streams';
+import { AppliedElsewhereError, discardParked, retryParked } from '../projector/parked-streams';
+import type { ParkedContext, RecordResult, RetryResult } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
 import { liveOf, reasonOf, ReplayRefusedError, stateOf } from './replays';
@@ -46,9 +46,7 @@ export async function retryAs(
   streamId: string,
   context: ParkedContext,
 ): Promise<RetryResult> {
-  const result = await retryParked(generation, streamId, context);
-  await remember(operator, 'parked.retry', generation, streamId, result, context);
-  return result;
+  return retryParked(generation, streamId, context, recordOf(operator, 'parked.retry', generation, streamId));
 }
 
 /** Leaves the failed event of a parked stream out, for an operator with a reason. Throws ReplayRefusedError without one. */
@@ -62,25 +60,20 @@ export async function discardAs(
   if (reason === null)
     throw new ReplayRefusedError('reason_required', 'leaving an event out needs a reason, which is kept');
   const operator = { ...asking, reason };
-  const result = await discardParked(generation, streamId, operator, context);
-  await remember(operator, 'parked.discard', generation, streamId, result, context);
-  return result;
+  const record = recordOf(operator, 'parked.discard', generation, streamId);
+  return discardParked(generation, streamId, operator, context, record).catch((error: unknown) => {
+    if (!(error instanceof AppliedElsewhereError)) throw error;
+    throw new ReplayRefusedError('wrong_state', error.message);
+  });
 }
 
-async function remember(
-  operator: Operator,
-  action: string,
-  { id }: Generation,
-  streamId: string,
-  { kind }: RetryResult,
-  { pool }: ParkedContext,
-): Promise<void> {
-  if (kind === 'not_parked') return;
+function recordOf(operator: Operator, action: string, { id }: Generation, streamId: string): RecordResult {
   const run = isRunStream(streamId) ? { runId: runIdOf(streamId) } : {};
-  await recordAudit(pool, {
-    ...operator,
-    action,
-    generation: id,
-    details: { streamId, ...run, result: kind },
-  });
+  return (connection, { kind }) =>
+    recordAudit(connection, {
+      ...operator,
+      action,
+      generation: id,
+      details: { streamId, ...run, result: kind },
+    });
 }

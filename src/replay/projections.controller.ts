@@ -8,7 +8,7 @@ import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
 import { Problem } from '../http/problem';
 import { single, wholeNumber } from '../http/query-values';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../http/read-request';
-import { listParked } from '../projector/parked-streams';
+import { listParked, parkedStream } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
 import { projectionStatus } from '../projector/projection-status';
 import { listAuditEntries } from './audit-entries';
@@ -51,19 +51,17 @@ const statusSchema = z
   })
   .meta({ id: 'ProjectionStatus' });
 
-const parkedSchema = z.object({
-  streams: z.array(
-    z.object({
-      streamId: z.string(),
-      runId: z.string().nullable().describe("Null of a stream that is no run's: deal with it by `streamId`."),
-      revision: z.int(),
-      eventType: z.string(),
-      cause: z.string(),
-      events: z.int(),
-      parkedAt: z.string(),
-    }),
-  ),
+const parkedStreamSchema = z.object({
+  streamId: z.string(),
+  runId: z.string().nullable().describe("Null of a stream that is no run's: deal with it by `streamId`."),
+  revision: z.int(),
+  eventType: z.string(),
+  cause: z.string(),
+  events: z.int(),
+  parkedAt: z.string(),
 });
+
+const parkedSchema = z.object({ streams: z.array(parkedStreamSchema) });
 
 const retrySchema = z.object({
   kind: z.enum(['cleared', 'parked_again']),
@@ -71,6 +69,11 @@ const retrySchema = z.object({
   revision: z.int().optional(),
   cause: z.string().optional(),
 });
+
+const discardSchema = z.union([
+  z.object({ applied: z.literal(false), wouldDiscard: parkedStreamSchema }),
+  retrySchema.extend({ applied: z.literal(true) }),
+]);
 
 const auditSchema = z.object({
   entries: z.array(
@@ -98,7 +101,11 @@ const generation = z
   .describe('The one in which the stream is parked. Default: the live one.')
   .optional();
 const retryBody = z.strictObject({ generation });
-const discardBody = z.strictObject({ generation, reason: z.string().trim().min(1).max(500) });
+const discardBody = z.strictObject({
+  generation,
+  reason: z.string().trim().min(1).max(500),
+  apply: z.boolean().default(false),
+});
 type RetryBody = z.infer<typeof retryBody>;
 type DiscardBody = z.infer<typeof discardBody>;
 
@@ -106,8 +113,9 @@ const RETRYING =
   'Acts at once, on the live generation unless `generation` names another. `parked_again` tells at which ' +
   'event the stream is parked now and why; 404 when it is not parked.';
 const DISCARDING =
-  'Acts at once and for good, in later generations too; the `reason` is kept. The events behind the one ' +
-  'left out are tried again, and `parked_again` tells at which of them the stream is parked now.';
+  'For good, in later generations too; without `apply` it only tells which event that would be. The `reason` is kept. The ' +
+  'events behind the one left out are tried again, and `parked_again` tells at which of them the stream is parked now. ' +
+  'Refused while another generation that follows the log has applied the event.';
 
 /** The projections themselves, as those who run the platform see them. */
 @OnPlane('system')
@@ -182,7 +190,7 @@ export class ProjectionsController {
   @ApiOperation({ summary: 'Leave out the event that parks a run', description: DISCARDING })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
-  @Answers(z.object({ data: retrySchema }))
+  @Answers(z.object({ data: discardSchema }))
   discard(
     @ParsedParams(runParams) { runId }: z.infer<typeof runParams>,
     @ParsedBody(discardBody) body: DiscardBody,
@@ -195,7 +203,7 @@ export class ProjectionsController {
   @ApiOperation({ summary: 'Leave out the event that parks any stream', description: DISCARDING })
   @HttpCode(200)
   @NeedsCapability('projections.operate')
-  @Answers(z.object({ data: retrySchema }))
+  @Answers(z.object({ data: discardSchema }))
   discardStream(
     @ParsedParams(streamParams) { streamId }: z.infer<typeof streamParams>,
     @ParsedBody(discardBody) body: DiscardBody,
@@ -210,10 +218,16 @@ export class ProjectionsController {
     return answered(streamId, await retryAs(operator, parked, streamId, parkedContext));
   }
 
-  private async discarded(streamId: string, { generation: id, reason }: DiscardBody, { subject }: Principal) {
-    const operator = { actor: subject, reason };
-    const { generation: parked, parkedContext } = await mendableIn(this.context, id);
-    return answered(streamId, await discardAs(operator, parked, streamId, parkedContext));
+  private async discarded(streamId: string, body: DiscardBody, { subject }: Principal) {
+    const { generation: parked, parkedContext } = await mendableIn(this.context, body.generation);
+    if (!body.apply) {
+      const wouldDiscard = await parkedStream(this.context.pool, parked, streamId);
+      if (!wouldDiscard) throw Problem.notFound(`${nameOf(streamId)} is not parked`);
+      return { data: { applied: false, wouldDiscard } };
+    }
+    const operator = { actor: subject, reason: body.reason };
+    const { data } = answered(streamId, await discardAs(operator, parked, streamId, parkedContext));
+    return { data: { applied: true, ...data } };
   }
 }
 

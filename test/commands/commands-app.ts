@@ -6,8 +6,8 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify';
 import type { TokenRequest } from '../../src/auth/mint-token';
 import { createVerifier } from '../../src/auth/verifier';
 import { CommandsModule } from '../../src/commands/commands.module';
-import { discardedIn } from '../../src/projector/parked-streams';
-import { COMMANDS_POOL, DISCARDED_IN, EVENT_STORE, JUDGE, NEW_ID } from '../../src/commands/tokens';
+import { DiscardedEvents } from '../../src/projector/discarded-events';
+import { COMMANDS_POOL, DISCARDS, EVENT_STORE, JUDGE, NEW_ID } from '../../src/commands/tokens';
 import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
 import { HttpModule } from '../../src/http/http.module';
 import { openApiDocument } from '../../src/http/openapi';
@@ -33,11 +33,12 @@ export async function createCommandsApp() {
   destination.on('data', (line: Buffer) => lines.push(line.toString()));
   const logger = createLogger({ level: 'warn' }, destination);
 
+  const discarded = new DiscardedEvents(side.pool);
   const providers = [
     { provide: EVENT_STORE, useValue: side.counted },
     { provide: JUDGE, useValue: () => judge },
     { provide: NEW_ID, useValue: testIds('command') },
-    { provide: DISCARDED_IN, useValue: (streamId: string) => discardedIn(side.pool, streamId) },
+    { provide: DISCARDS, useValue: discarded },
     { provide: COMMANDS_POOL, useValue: side.pool },
   ];
   @Global()
@@ -73,6 +74,7 @@ export async function createCommandsApp() {
   let runs = 0;
   return {
     ...side,
+    discarded,
     clock,
     post,
     document: () => openApiDocument(app),

@@ -1,7 +1,9 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { RunCommandExecutor } from '../../src/commands/run-command-executor';
 import { kyselyOn } from '../../src/db/database';
 import { SnapshotReader } from '../../src/db/snapshot-reader';
 import { streamOf } from '../../src/events/operation-run-events';
+import { DiscardedEvents } from '../../src/projector/discarded-events';
 import { discardParked } from '../../src/projector/parked-streams';
 import type { Surface } from '../../src/projector/surface';
 import { testClock } from '../support/database';
@@ -64,9 +66,15 @@ test('an event that folds and was left out by an operator left no mark on the pa
   const everything = await systemToken();
   await fixture.catchUp(fixture.generation, { surfaces: broken(fixture.options.surfaces) });
   expect((await pageOf('bad', everything)).body.data.discardedEvents).toEqual([]);
+  const discards = new DiscardedEvents(fixture.pool);
+  const executor = new RunCommandExecutor({ store: fixture.store, judge: () => fixture.judge, discards });
+  expect(await executor.factsOf('bad')).toMatchObject({ status: 'running' });
   const decision = { actor: 'olga', reason: 'shown by a broken deployment' };
   const result = await discardParked(fixture.generation, streamOf('bad'), decision, fixture.options);
   expect(result.kind).toBe('cleared');
+  // Commands are decided on the run that the page shows.
+  await discards.refresh();
+  expect(await executor.factsOf('bad')).toMatchObject({ status: 'queued', version: 2 });
 
   const page = await pageOf('bad', everything);
   expect(page.body.data).toMatchObject({

@@ -193,8 +193,10 @@ describe('the projector engine', () => {
     });
 
     test('a retry before the cause is mended parks it again and loses nothing', async () => {
+      const parked = await listParked(fixture.pool, fixture.generation);
       const result = await retryParked(fixture.generation, streamOf('bad'), fixture.options);
       expect(result).toMatchObject({ kind: 'parked_again', events: 2, revision: 1 });
+      expect(await listParked(fixture.pool, fixture.generation)).toEqual(parked);
       expect(await count(fixture, 'run_facts', `run->>'incomplete' = 'true'`)).toBe(1);
     });
 
@@ -218,6 +220,8 @@ describe('the projector engine', () => {
       expect(await count(fixture, 'operations_hub_runs', `status = 'running'`)).toBe(2);
       expect(await count(fixture, 'parked_events')).toBe(0);
       expect(await retryParked(fixture.generation, streamOf('bad'), mended)).toEqual({ kind: 'not_parked' });
+      // What is not parked takes nothing from the projector's memory.
+      expect((await generationById(fixture.pool, fixture.generation.id))!.epoch).toBe(after!.epoch);
     });
 
     test('a discarded event stays out, of a new generation too, and what follows it is applied', async () => {
@@ -229,6 +233,32 @@ describe('the projector engine', () => {
       const live = await dumpGeneration(fixture.pool, fixture.generation.schema);
       expect(await dumpGeneration(fixture.pool, again.schema)).toEqual(live);
       expect(await count(fixture, 'parked_events')).toBe(0);
+    });
+
+    test('an event that another generation has applied was left out all the same, so that the two differed for good', async () => {
+      const other = await fixture.anotherGeneration();
+      const decision = { actor: 'ops', reason: 'a mistake' };
+      // As code that can still read it has applied it there.
+      await fixture.pool.query(
+        `insert into ${other.schema}.run_facts select * from ${fixture.generation.schema}.run_facts;
+         update ${other.schema}.run_facts set facts = (facts::jsonb || '{"version":2}')::json where run_id = 'bad'`,
+      );
+      const { options, generation } = fixture;
+      await expect(discardParked(generation, streamOf('bad'), decision, options)).rejects.toThrow(
+        `generation ${other.id} (building) has applied revision 1`,
+      );
+      expect(await listParked(fixture.pool, generation)).toHaveLength(1);
+    });
+
+    test('what was done is not done where it cannot be recorded', async () => {
+      const { options, generation } = fixture;
+      const decision = { actor: 'ops', reason: 'a mistake' };
+      const record = () => Promise.reject(new Error('no room'));
+      await expect(discardParked(generation, streamOf('bad'), decision, options, record)).rejects.toThrow(
+        'no room',
+      );
+      expect(await listParked(fixture.pool, generation)).toHaveLength(1);
+      expect(await count(fixture, 'parked_events')).toBe(2);
     });
 
     test('too many of them stop the projector instead of hiding a broken deployment', async () => {

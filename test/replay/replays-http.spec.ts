@@ -192,8 +192,13 @@ test('a stream that is parked in the new generation only is shown and dealt with
   await expect(
     discardAs({ actor: 'olga', reason: '  ' }, generation, streamOf('bad'), parkedContext),
   ).rejects.toMatchObject({ code: 'reason_required' });
-  const discarded = await app.post('parked/bad/discard', { generation: id, reason: 'never started' });
-  expect(discarded.answer.data).toMatchObject({ kind: 'cleared' });
+  const reason = 'never started';
+  expect((await app.post('parked/bad/discard', { generation: id, reason })).answer.data).toMatchObject({
+    applied: false,
+    wouldDiscard: { runId: 'bad', revision: 0 },
+  });
+  const discarded = await app.post('parked/bad/discard', { generation: id, reason, apply: true });
+  expect(discarded.answer.data).toMatchObject({ applied: true, kind: 'cleared' });
   expect((await app.get(`parked?generation=${id}`)).answer.data).toEqual({ streams: [] });
 });
 
@@ -228,7 +233,11 @@ test("a parked stream that is no run's could not be named, so that nobody could 
   expect((await own.post(`${path}/retry`)).answer.data).toMatchObject({ kind: 'parked_again', events: 2 });
   expect((await own.post(`${path}/discard`)).statusCode).toBe(400);
   const reason = 'orders are none of ours';
-  expect((await own.post(`${path}/discard`, { reason })).answer.data).toEqual({ kind: 'cleared', events: 2 });
+  expect((await own.post(`${path}/discard`, { reason, apply: true })).answer.data).toEqual({
+    applied: true,
+    kind: 'cleared',
+    events: 2,
+  });
   expect((await own.get('parked')).answer.data).toEqual({ streams: [] });
   expect((await own.get('audit-entries')).answer.data).toMatchObject({
     entries: [
