@@ -2,6 +2,7 @@ import { Counter } from 'prom-client';
 import type { ReadinessProbe } from './http/health.controller';
 import type { Metrics } from './observability/metrics';
 import type { AppliedBatch } from './projector/generation-projector';
+import { isLeaseHeld } from './projector/lease';
 import { projectionStatus } from './projector/projection-status';
 import type { GenerationStatus } from './projector/projection-status';
 import type { ProjectorHealth } from './projector/projector-role';
@@ -11,8 +12,10 @@ import type { Runtime } from './runtime';
 const SHARED_FOR_MS = 500;
 
 /** The projector's figures for metrics and readiness, read from the database: any process can tell them. */
-export function observeProjections(runtime: Runtime, metrics: Metrics) {
-  const { pool, store, clock } = runtime;
+export function observeProjections(
+  { pool, store, clock }: Pick<Runtime, 'pool' | 'store' | 'clock'>,
+  metrics: Metrics,
+) {
   let shared: { at: number; status: ReturnType<typeof projectionStatus> } | null = null;
   const look = () => {
     if (!shared || Date.now() - shared.at > SHARED_FOR_MS)
@@ -69,9 +72,8 @@ export function observeProjections(runtime: Runtime, metrics: Metrics) {
       {
         name: 'projector',
         async check() {
-          const { generations, lease } = await look();
+          const [{ generations }, projects] = await Promise.all([look(), isLeaseHeld(pool, 'projector')]);
           const live = generations.find(({ state }) => state === 'live');
-          const projects = lease !== null && new Date(lease.expiresAt).getTime() > Date.now();
           const error = live && health.errors.get(live.generation);
           return {
             ok: live !== undefined && projects && !error,

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { canonicalInstant } from '../events/instant';
+import { ACCEPTED_INSTANT, acceptedInstant } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { parseUntil } from '../replay/replay-requests';
 import type { StartRequest } from '../replay/replays';
@@ -8,7 +8,6 @@ import type { StartRequest } from '../replay/replays';
 
 /** The largest id that PostgreSQL keeps; of anything else it is more than enough. */
 const LARGEST = 2_147_483_647;
-const INSTANT = 'an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z';
 
 export function positive(text: string): number {
   const value = Number(text);
@@ -30,17 +29,15 @@ export function named(text: string): string {
 }
 
 export function instant(text: string): Instant {
-  try {
-    return canonicalInstant(text);
-  } catch {
-    throw new InvalidArgumentError(`must be ${INSTANT}`);
-  }
+  const accepted = acceptedInstant(text);
+  if (accepted === null) throw new InvalidArgumentError(`must be ${ACCEPTED_INSTANT}`);
+  return accepted;
 }
 
 /** Where a historical generation ends. */
 export function end(text: string): NonNullable<StartRequest['until']> {
   const until = parseUntil(text);
-  if (!until) throw new InvalidArgumentError(`must be ${INSTANT}, or a position such as 123.4`);
+  if (!until) throw new InvalidArgumentError(`must be ${ACCEPTED_INSTANT}, or a position such as 123.4`);
   return until;
 }
 

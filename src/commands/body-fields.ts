@@ -5,6 +5,7 @@ import type { Instant } from '../events/instant';
 import { addSeconds, isLater } from '../events/instant';
 import { idSchema, instantSchema, summaryCountsSchema } from '../events/operation-run-events';
 import { describeInput } from '../http/json-schema';
+import { isNestedDeeperThan } from '../http/nesting';
 import { Problem } from '../http/problem';
 
 const MAX_TEXT = 2_000;
@@ -68,23 +69,12 @@ export const context = describeInput(
 
 function faultOfContext(value: unknown): string | null {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'must be a JSON object';
-  // Before anything that recurses: depth costs a caller two bytes a level.
-  if (isDeeperThan(value, MAX_CONTEXT_DEPTH))
+  // Before anything that recurses: nobody has looked at the lines of an import yet.
+  if (isNestedDeeperThan(value, MAX_CONTEXT_DEPTH))
     return `must not be nested deeper than ${MAX_CONTEXT_DEPTH} levels`;
   const bytes = Buffer.byteLength(JSON.stringify(value));
   if (bytes > MAX_CONTEXT_BYTES) return `must be at most ${MAX_CONTEXT_BYTES} bytes as JSON, is ${bytes}`;
   return isStorable(value) ? null : unstorable;
-}
-
-function isDeeperThan(value: object, limit: number): boolean {
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth++) {
-    if (depth > limit) return true;
-    level = level.flatMap((one): unknown[] =>
-      typeof one === 'object' && one !== null ? Object.values(one) : [],
-    );
-  }
-  return false;
 }
 
 /** When a command happened: as its source says, else now. Throws Problem for an instant that no sane clock shows. */

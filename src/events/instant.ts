@@ -7,14 +7,27 @@ export type Instant = string;
 
 const ISO = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|[+-]\d{2}:?\d{2})$/;
 
-/** Microseconds since the epoch, exact up to the year 2255. Throws RangeError on anything that is not an ISO 8601 instant with a zone. */
+/**
+ * Microseconds since the epoch. Throws RangeError on anything that is not an ISO 8601 instant with a zone, and where
+ * microseconds are no longer exact: before June 1684 and after June 2255.
+ */
 export function micros(instant: Instant): number {
   const parts = ISO.exec(instant);
   if (!parts) throw new RangeError(`not an ISO 8601 instant with a zone: ${JSON.stringify(instant)}`);
-  const seconds = Date.parse(`${parts[1]}T${parts[2]}${parts[4]}`);
-  if (Number.isNaN(seconds)) throw new RangeError(`no such instant: ${JSON.stringify(instant)}`);
+  const millis = isDay(parts[1]!) ? Date.parse(`${parts[1]}T${parts[2]}${parts[4]}`) : NaN;
   const fraction = parts[3] === undefined ? 0 : Number(parts[3].slice(0, 6).padEnd(6, '0'));
-  return seconds * 1000 + fraction;
+  const epochMicros = millis * 1000 + fraction;
+  if (Number.isSafeInteger(epochMicros)) return epochMicros;
+  throw new RangeError(
+    `${Number.isNaN(millis) ? 'no such instant' : 'too far from now to be exact'}: ${JSON.stringify(instant)}`,
+  );
+}
+
+/** Whether the month of a date `YYYY-MM-DD` has its day: `Date.parse` takes the 30th of February for the 2nd of March. */
+function isDay(date: string): boolean {
+  const day = Number(date.slice(8));
+  if (day <= 28) return true;
+  return day <= new Date(Date.UTC(Number(date.slice(0, 4)), Number(date.slice(5, 7)), 0)).getUTCDate();
 }
 
 /** The canonical text of an instant given in microseconds since the epoch. */
@@ -28,6 +41,32 @@ export function instantOf(epochMicros: number): Instant {
 /** Any ISO 8601 text with a zone, in its canonical form. Digits below a microsecond are dropped. */
 export function canonicalInstant(text: string): Instant {
   return instantOf(micros(text));
+}
+
+/**
+ * What is taken from outside. Narrower than what is exact, so that a deadline counted from it, ten years later at most, is
+ * exact as well; PostgreSQL's timestamptz reaches further than both.
+ */
+const FIRST_ACCEPTED = Date.UTC(1700, 0, 1) * 1000;
+const AFTER_ACCEPTED = Date.UTC(2200, 0, 1) * 1000;
+
+export function isAccepted(epochMicros: number): boolean {
+  return epochMicros >= FIRST_ACCEPTED && epochMicros < AFTER_ACCEPTED;
+}
+
+/** What `acceptedInstant` takes, for refusals and descriptions. */
+export const ACCEPTED_INSTANT =
+  'an ISO 8601 instant with a zone, in the years 1700 to 2199, such as 2026-01-31T12:00:00Z';
+
+/** The canonical form of an instant that comes from outside; null when it is none, or none that is taken. */
+export function acceptedInstant(text: string): Instant | null {
+  let epochMicros: number;
+  try {
+    epochMicros = micros(text);
+  } catch {
+    return null;
+  }
+  return isAccepted(epochMicros) ? instantOf(epochMicros) : null;
 }
 
 export function addSeconds(instant: Instant, seconds: number): Instant {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { canonicalInstant, micros } from './instant';
+import { ACCEPTED_INSTANT, acceptedInstant } from './instant';
 import type { Position } from './position';
 
 /** The life cycle's words. Every schema, column and filter takes them from here. */
@@ -22,17 +22,13 @@ export type StaleKind = (typeof STALE_KINDS)[number];
 
 export const instantSchema = z
   .string()
-  .refine(isInstant, 'must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z')
-  .transform(canonicalInstant);
-
-function isInstant(text: string): boolean {
-  try {
-    micros(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
+  .meta({ format: 'date-time', description: `Must be ${ACCEPTED_INSTANT}.` })
+  .transform((text, context) => {
+    const instant = acceptedInstant(text);
+    if (instant !== null) return instant;
+    context.addIssue(`must be ${ACCEPTED_INSTANT}`);
+    return z.NEVER;
+  });
 
 /**
  * Ids come from other systems (hashes with `/` and `=` among them); refused are control characters, sheer length, and what

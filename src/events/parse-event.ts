@@ -15,7 +15,9 @@ export function parseEvent(
 ): RecordedRunEvent {
   const place = `${stored.type} at revision ${stored.revision} of ${stored.streamId}`;
   if (!isRunStream(stored.streamId)) throw new UnreadableEventError(`not of an operation run: ${place}`);
-  if (!(stored.type in runEventSchemas)) throw new UnreadableEventError(`unknown event type: ${place}`);
+  // Its own, or the type `toString` would be known and lifted by a method of every object.
+  if (!Object.hasOwn(runEventSchemas, stored.type))
+    throw new UnreadableEventError(`unknown event type: ${place}`);
   const lifted = (lifts[stored.type] ?? []).reduce((data, lift) => lift(data), stored.data);
   const data = runEventSchemas[stored.type as RunEventType].safeParse(lifted);
   if (!data.success) throw new UnreadableEventError(`unreadable ${place}: ${firstIssue(data.error)}`);

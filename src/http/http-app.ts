@@ -11,6 +11,7 @@ import { logRequest } from '../observability/logger';
 import { asProblem } from './as-problem';
 import { tagAnswers } from './etag';
 import { KnownRoutes } from './known-routes';
+import { refuseDeepBodies } from './nesting';
 import { serveOpenApi } from './openapi';
 import { ProblemFilter, sendProblem } from './problem.filter';
 
@@ -68,6 +69,7 @@ export function configureHttp(app: NestFastifyApplication): void {
     void reply.headers({ 'x-request-id': request.id, 'x-content-type-options': 'nosniff' });
     done();
   });
+  refuseDeepBodies(fastify);
   tagAnswers(fastify);
   fastify.addHook('onResponse', (request, reply, done) => {
     metrics.observeRequest(request, reply);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Principal } from '../auth/principal';
+import { ACCEPTED_INSTANT } from '../events/instant';
 import type { Clock, Instant } from '../events/instant';
 import { instantSchema } from '../events/operation-run-events';
 import { parsePosition } from '../events/position';
@@ -24,7 +25,9 @@ const generation = single(wholeNumber(1, 2_147_483_647)).optional();
 export const readParameters = {
   asOf: single(instantSchema)
     .optional()
-    .describe('The instant at which classes are judged. Default: now. Links of the answer keep it.'),
+    .describe(
+      `The instant at which classes are judged: ${ACCEPTED_INSTANT}. Default: now. Links of the answer keep it.`,
+    ),
   minPosition: single(positionSchema)
     .optional()
     .describe(

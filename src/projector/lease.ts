@@ -8,6 +8,15 @@ export interface Lease {
   release(): Promise<void>;
 }
 
+/** Whether anybody holds it. Asked of the database, whose clock set the end: ours may be apart by more than a lease is long. */
+export async function isLeaseHeld(pool: Pool, name: string): Promise<boolean> {
+  const { rowCount } = await pool.query(
+    'select from opstruth.leases where name = $1 and expires_at > now()',
+    [name],
+  );
+  return rowCount === 1;
+}
+
 /** `ttlSeconds`: how long a holder that went silent keeps others out. Renew at a third of it. */
 export function createLease(pool: Pool, name: string, holder: string, ttlSeconds: number): Lease {
   return {

@@ -2,6 +2,7 @@ import { Controller, HttpCode, Inject, Post, UseInterceptors } from '@nestjs/com
 import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { NeedsCapability, OnPlane } from '../auth/auth.guard';
+import { ACCEPTED_INSTANT } from '../events/instant';
 import { instantSchema } from '../events/operation-run-events';
 import { Answers, ParsedBody } from '../http/parsed';
 import { OPERATOR_CONTEXT } from './operator-context';
@@ -25,7 +26,9 @@ const auditBody = z.strictObject({
     .describe('Random runs to fold anew from their first event on; without `surfaces`.'),
   asOf: instantSchema
     .optional()
-    .describe('With `surfaces`: the instant at which buckets and lists are compared (default: now).'),
+    .describe(
+      `With \`surfaces\`: the instant at which buckets and lists are compared, ${ACCEPTED_INSTANT} (default: now).`,
+    ),
 });
 
 const differenceSchema = z.object({

@@ -63,8 +63,8 @@ function endOf({ untilAt, untilPosition }: Generation): End {
     stops: () => false,
     leavesOut(event) {
       if (ended.has(event.streamId)) return true;
-      const { occurredAt } = event.data as { occurredAt?: unknown };
-      // An event without a readable time is kept, so that it is parked and seen.
+      // An event without a readable time is kept, so that it is parked and seen; its payload may be `null` itself.
+      const occurredAt = (event.data as { occurredAt?: unknown } | null)?.occurredAt;
       const later = typeof occurredAt === 'string' && microsOr(occurredAt, end) > end;
       if (later) ended.add(event.streamId);
       return later;

@@ -1,5 +1,5 @@
 import { classifiers } from '../classifier/classifier';
-import { canonicalInstant } from '../events/instant';
+import { acceptedInstant } from '../events/instant';
 import { parsePosition } from '../events/position';
 import { isHistorical, listGenerations } from '../projector/generations';
 import { listPolicies } from '../projector/policies';
@@ -31,11 +31,8 @@ export async function requireCandidate(
 export function parseUntil(text: string): NonNullable<StartRequest['until']> | null {
   const position = parsePosition(text);
   if (position) return { position };
-  try {
-    return { at: canonicalInstant(text) };
-  } catch {
-    return null;
-  }
+  const at = acceptedInstant(text);
+  return at === null ? null : { at };
 }
 
 /** Refuses what `abortReplay` or `retireGeneration` would refuse. Changes nothing. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { PROBLEM_CLASSES } from '../domain/classification';
+import { ACCEPTED_INSTANT } from '../events/instant';
 import { instantSchema } from '../events/operation-run-events';
 import { describeInput } from '../http/json-schema';
 import { single } from '../http/query-values';
@@ -23,12 +24,12 @@ const candidate = {
   classifierVersion: id.optional().describe('Default: the one in force.'),
 };
 
-const untilText = z.string().describe('An instant, or a position such as 123.4.');
+const untilText = z.string().describe(`Must be ${ACCEPTED_INSTANT}, or a position such as 123.4.`);
 const until = describeInput(
   untilText.transform((text, context) => {
     const end = parseUntil(text);
     if (end) return end;
-    context.addIssue('must be an ISO 8601 instant with a zone, or a position such as 123.4');
+    context.addIssue(`must be ${ACCEPTED_INSTANT}, or a position such as 123.4`);
     return z.NEVER;
   }),
   untilText,

@@ -11,6 +11,8 @@ test.each([
   [instant, 'noon', 'ISO 8601'],
   [instant, '2026-01-31T12:00:00', 'with a zone'],
   [instant, '123.4', 'ISO 8601'],
+  [instant, '2025-02-30T12:00:00Z', 'ISO 8601'],
+  [end, '9999-12-31T23:59:59Z', 'in the years 1700 to 2199'],
   [end, 'noon', 'or a position'],
   [percent, '101', 'from 0 to 100'],
   [percent, '', 'from 0 to 100'],

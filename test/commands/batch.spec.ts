@@ -133,6 +133,27 @@ it('refuses what it cannot read, item by item, and executes the rest', async () 
   expect(await app.typesOf(runId)).toEqual(['Queued', 'Started']);
 });
 
+describe('nested deeply', () => {
+  const told = ({ statusCode, data }: Answer) => [statusCode, data.code];
+  /** As text: what writes JSON cannot write that deep. */
+  const batchNested = (levels: number, headers = {}) => {
+    const good = JSON.stringify(queue(newRun()));
+    const deep = good.replace(/}$/, `,"context":{"deep":${'['.repeat(levels)}${']'.repeat(levels)}}}`);
+    return app.post(URL, `[${deep},${good}]`, { ...headers, 'content-type': 'application/json' });
+  };
+
+  it('was a failure of ours under a key, and not without one', async () => {
+    const refused = [400, 'invalid_request'];
+    expect(told(await batchNested(6_000, { 'idempotency-key': 'deep' }))).toEqual(refused);
+    expect(told(await batchNested(6_000))).toEqual(refused);
+  });
+
+  it('as somebody may by mistake, a command is refused alone', async () => {
+    const answer = await batchNested(400, { 'idempotency-key': 'not so deep' });
+    expect(resultsOf(answer).map(({ status }) => status)).toEqual([400, 201]);
+  });
+});
+
 it.each<[string, unknown]>([
   ['nothing', {}],
   ['no command', { commands: [] }],

@@ -47,6 +47,7 @@ describe('queueing', () => {
     ['half a character in an id', { type: 'a\ud800' }],
     ['an id of 201 characters', { runId: 'x'.repeat(201) }],
     ['an instant without a zone', { occurredAt: '2026-03-01T12:00:00' }],
+    ['an instant on a day that does not exist', { occurredAt: '2025-02-30T12:00:00Z' }],
     ['an instant more than five minutes ahead', { occurredAt: ago(-301) }],
     ['an instant of another age', { occurredAt: '0001-01-01T00:00:00Z' }],
     ['a context that is no object', { context: [1] }],

@@ -1,4 +1,5 @@
 import { Controller, Get, Header, Inject, Query } from '@nestjs/common';
+import type { OpenAPIObject } from '@nestjs/swagger';
 import { CurrentPrincipal, OnPlane } from '../../src/auth/auth.guard';
 import type { Principal } from '../../src/auth/principal';
 import type { Clock } from '../../src/events/instant';
@@ -91,6 +92,10 @@ describe('reading', () => {
     it.each([
       'asOf=yesterday',
       'asOf=2026-13-01T00:00:00Z',
+      'asOf=2025-02-30T00:00:00Z',
+      'asOf=0000-06-01T00:00:00Z',
+      'asOf=0000-01-01T00:00:00%2B14:00',
+      'asOf=9999-12-31T23:59:59-14:00',
       'minPosition=1',
       'limit=0',
       'limit=201',
@@ -99,6 +104,23 @@ describe('reading', () => {
       const response = await get(`/read?${query}`);
       expect(response.statusCode).toBe(400);
       expect(response.json()).toMatchObject({ errors: [{ path: query.split('=')[0] }] });
+    });
+
+    it('had no word on which instants are taken', async () => {
+      const words = 'an ISO 8601 instant with a zone, in the years 1700 to 2199';
+      expect((await get('/read?asOf=9999-12-31T23:59:59Z')).json()).toMatchObject({
+        errors: [{ path: 'asOf', message: expect.stringContaining(words) as string }],
+      });
+      const { paths } = (await get('/openapi.json')).json<OpenAPIObject>();
+      expect(paths['/read']?.get?.parameters).toContainEqual(
+        expect.objectContaining({
+          name: 'asOf',
+          schema: expect.objectContaining({
+            format: 'date-time',
+            description: expect.stringContaining(words) as string,
+          }) as object,
+        }),
+      );
     });
 
     it("open historical generations to the system's plane only", async () => {

@@ -1,9 +1,11 @@
 import { comparisonLines } from '../../src/cli/replay-lines';
 import type { EventStore } from '../../src/event-store/event-store';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
+import { streamOf } from '../../src/events/operation-run-events';
 import { formatPosition, START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
+import { listParked } from '../../src/projector/parked-streams';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { checkCutover, cutOver } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/generation-build';
@@ -266,6 +268,16 @@ describe('replays', () => {
     expect(rows[0]!.runs).toBeLessThan(WORKLOAD.runs);
     await expect(checkCutover(context, built.id, GATE, AS_OF)).rejects.toThrow('historical');
     await retireGeneration(context, built.id, OPERATOR);
+  });
+
+  test('a payload without any members ended every build up to an instant', async () => {
+    const payloads = [null, 7, 'text', {}];
+    for (const [n, data] of payloads.entries())
+      await fixture.writeRaw(`no-members-${n}`, 0, 'OperationRunQueued', data);
+    const built = await build(await startReplay(context, { until: { at: AS_OF } }, OPERATOR));
+    expect(built.state).toBe('ready');
+    const parked = (await listParked(fixture.pool, built)).map(({ streamId }) => streamId);
+    expect(parked.sort()).toEqual(payloads.map((_, n) => streamOf(`no-members-${n}`)));
   });
 
   test('a historical generation up to an end that is still to come is refused', async () => {
