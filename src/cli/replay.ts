@@ -9,6 +9,7 @@ import { listReplays, replayStatus } from '../replay/replay-status';
 import {
   abortReplay,
   reasonOf,
+  refuseOtherVersions,
   ReplayRefusedError,
   requireGeneration,
   retireGeneration,
@@ -79,7 +80,9 @@ export async function startReplayVerb(output: Output, flags: StartFlags) {
 /** Goes on with a replay whose building was stopped, or follows it where another process builds. */
 export async function resumeReplayVerb(output: Output, id: number) {
   await onReplays(async (desk) => {
-    stateOf(await listGenerations(desk.context.pool), id, ['building'], 'go on building');
+    const { context } = desk;
+    const generation = stateOf(await listGenerations(context.pool), id, ['building'], 'go on building');
+    refuseOtherVersions(generation, context, 'go on building');
     await build(output, desk, id);
   });
 }

@@ -4,7 +4,13 @@ import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { comparePositions, formatPosition, START } from '../events/position';
 import type { Position } from '../events/position';
-import { createGeneration, generationById, isHistorical, listGenerations } from '../projector/generations';
+import {
+  createGeneration,
+  generationById,
+  isHistorical,
+  isOfSurfaces,
+  listGenerations,
+} from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
@@ -274,6 +280,20 @@ export function stateOf(
       `cannot ${action} generation ${id}: it is ${generation.state}, not ${allowed.join(' or ')}`,
     );
   return generation;
+}
+
+/** Refuses a step after which this binary's code would read or write tables that are not of its making. */
+export function refuseOtherVersions(
+  generation: Generation,
+  { surfaces }: Pick<OperatorContext, 'surfaces'>,
+  action: string,
+): void {
+  if (isOfSurfaces(generation, surfaces)) return;
+  throw new ReplayRefusedError(
+    'wrong_state',
+    `cannot ${action} generation ${generation.id}: it has the read tables of another version of opstruth; ` +
+      'run this step with the version that made it',
+  );
 }
 
 export async function requireGeneration(
