@@ -163,11 +163,31 @@ async function requireReached(
     );
 }
 
+/** The generation, which an abort ends. Refused when it is neither being built nor waits for its cutover. */
+export function requireAbortable(generations: readonly Generation[], id: number): Generation {
+  return stateOf(generations, id, ['building', 'ready'], 'abort');
+}
+
+/** The generation, which a retirement ends. Refused unless it is a standby or historical, and while another is made from it. */
+export function requireRetirable(generations: readonly Generation[], id: number): Generation {
+  const historical = generations.some((one) => one.id === id && isHistorical(one));
+  const generation = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');
+  const copy = generations.find(
+    (one) => one.state === 'building' && one.madeBy === 'facts' && one.madeFrom === id,
+  );
+  if (copy)
+    throw new ReplayRefusedError(
+      'wrong_state',
+      `cannot retire generation ${id}: ${copy.id} is being made from its tables; wait for it or abort it first`,
+    );
+  return generation;
+}
+
 /** Gives up a replay that is not live: what was built is dropped. */
 export async function abortReplay(context: OperatorContext, id: number, asking: Operator): Promise<void> {
   const operator = withReason(asking);
   const generation = await asOnlyOperator(context, async (client) => {
-    const ended = stateOf(await lockGenerations(client, [id]), id, ['building', 'ready'], 'abort');
+    const ended = requireAbortable(await lockGenerations(client, [id]), id);
     await endGeneration(client, id, 'failed', `aborted by ${operator.actor}`);
     await recordAudit(client, { ...operator, action: 'replay.abort', generation: id, details: {} });
     return ended;
@@ -184,17 +204,7 @@ export async function retireGeneration(
 ): Promise<void> {
   const operator = withReason(asking);
   const generation = await asOnlyOperator(context, async (client) => {
-    const generations = await lockGenerations(client, [id]);
-    const historical = generations.some((one) => one.id === id && isHistorical(one));
-    const ended = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');
-    const copy = generations.find(
-      (one) => one.state === 'building' && one.madeBy === 'facts' && one.madeFrom === id,
-    );
-    if (copy)
-      throw new ReplayRefusedError(
-        'wrong_state',
-        `cannot retire generation ${id}: ${copy.id} is being made from its tables; wait for it or abort it first`,
-      );
+    const ended = requireRetirable(await lockGenerations(client, [id]), id);
     await endGeneration(client, id, 'retired', null);
     await recordAudit(client, { ...operator, action: 'replay.retire', generation: id, details: {} });
     return ended;

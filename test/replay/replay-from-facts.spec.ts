@@ -10,6 +10,7 @@ import { ReplayEndedError } from '../../src/replay/building';
 import { buildGeneration } from '../../src/replay/generation-build';
 import type { BuildOptions } from '../../src/replay/generation-build';
 import { planReplay } from '../../src/replay/replay-plan';
+import { previewEnding } from '../../src/replay/replay-requests';
 import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { dumpGeneration } from '../support/projection';
@@ -143,7 +144,7 @@ describe('a replay from run facts', () => {
     expect((await startReplay(context, request, OPERATOR)).madeBy).toBe('full');
   });
 
-  test('a generation whose tables are being copied is not retired', async () => {
+  test('the preview of retiring a generation whose tables are being copied said that it would be retired', async () => {
     const next = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
     await cutOver(
       context,
@@ -153,9 +154,13 @@ describe('a replay from run facts', () => {
     );
     const { id } = await startReplay(context, { policyVersion: fixture.generation.policyVersion }, OPERATOR);
     await rollBack(context, OPERATOR);
-    await expect(retireGeneration(context, next.id, OPERATOR)).rejects.toThrow(
-      `cannot retire generation ${next.id}: ${id} is being made from its tables; wait for it or abort it first`,
-    );
+    for (const told of [
+      previewEnding(context, next.id, 'retire'),
+      retireGeneration(context, next.id, OPERATOR),
+    ])
+      await expect(told).rejects.toThrow(
+        `cannot retire generation ${next.id}: ${id} is being made from its tables; wait for it or abort it first`,
+      );
     await abortReplay(context, id, OPERATOR);
     await retireGeneration(context, next.id, OPERATOR);
   });
