@@ -17,7 +17,7 @@ import { recordAudit } from './audit-entries';
 import { endOtherBuilders } from './building';
 import type { OperatorContext } from './operator-context';
 import { candidateOf, factsWillDo, requireLive } from './replay-plan';
-import type { Candidate } from './replay-plan';
+import type { Candidate, ReplayPlan } from './replay-plan';
 
 /** Who asks, and why; both are kept with what was done. */
 export interface Operator {
@@ -79,68 +79,99 @@ export async function startReplay(
   asking: Operator,
 ): Promise<Generation> {
   const operator = withReason(asking);
-  const { pool, store, surfaces } = context;
-  const live = await requireLive(pool);
-  const { classifierVersion, policyVersion } = candidateOf(live, request);
-  if (!classifiers.has(classifierVersion))
-    throw new ReplayRefusedError('invalid', `there is no classifier version ${classifierVersion}`);
-  await loadPolicy(pool, policyVersion);
-  const { until } = request;
-  await requireReached(context, until);
-  const rules = { classifierVersion, policyVersion };
-  const facts = !request.full && until === undefined && (await factsWillDo(context, live, rules));
-  const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
+  await requireReached(context, request.until);
+  for (;;) {
+    const wanted = await wantedReplay(context, request);
+    const started = await asOnlyOperator(context, async (client) => {
+      const generations = await listGenerations(client);
+      refuseSecondReplay(generations, request);
+      // Its work was counted with nothing locked. What is not live any more may be dropped, and other rules be in force.
+      if (liveOf(generations).id !== wanted.live.id) return null;
+      return createReplay(client, context, wanted, operator);
+    });
+    if (started) return started;
+  }
+}
 
-  return asOnlyOperator(context, async (client) => {
-    const other = (await listGenerations(client)).find(
-      (one) => (one.state === 'building' || one.state === 'ready') && !isHistorical(one),
+/** What a request comes to while `live` is live. */
+interface WantedReplay {
+  readonly live: Generation;
+  readonly rules: ReplayPlan['to'];
+  readonly madeBy: ReplayPlan['madeBy'];
+  readonly until: StartRequest['until'];
+  /** Runs or events. */
+  readonly total: number;
+}
+
+async function wantedReplay(context: OperatorContext, request: StartRequest): Promise<WantedReplay> {
+  const { pool, store } = context;
+  const live = await requireLive(pool);
+  const rules = candidateOf(live, request);
+  if (!classifiers.has(rules.classifierVersion))
+    throw new ReplayRefusedError('invalid', `there is no classifier version ${rules.classifierVersion}`);
+  await loadPolicy(pool, rules.policyVersion);
+  const { full, until } = request;
+  const facts = !full && until === undefined && (await factsWillDo(context, live, rules));
+  const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
+  return { live, rules, madeBy: facts ? 'facts' : 'full', until, total };
+}
+
+function refuseSecondReplay(generations: readonly Generation[], { until }: StartRequest): void {
+  const other = generations.find(
+    (one) => (one.state === 'building' || one.state === 'ready') && !isHistorical(one),
+  );
+  if (other && until === undefined)
+    throw new ReplayRefusedError(
+      'replay_under_way',
+      `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): ` +
+        `${other.state === 'ready' ? 'cut it over' : 'wait for it'} or abort it first`,
     );
-    if (other && until === undefined)
-      throw new ReplayRefusedError(
-        'replay_under_way',
-        `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): ` +
-          `${other.state === 'ready' ? 'cut it over' : 'wait for it'} or abort it first`,
-      );
-    const generation = await createGeneration(client, {
-      surfaces,
-      state: 'building',
-      classifierVersion,
-      policyVersion,
-      logIdentity: live.logIdentity,
-      indexed: facts ? 'none' : 'run_facts',
-    });
-    await client.query(
-      `update opstruth.generations
-       set made_by = $2, made_from = $3, until_at = $4, until_commit = $5, until_prepare = $6, phase = $7,
-           work_total = $8, runs_total = $9, started_at = now(), phase_started_at = now(), requested_by = $10, reason = $11
-       where id = $1`,
-      [
-        generation.id,
-        facts ? 'facts' : 'full',
-        live.id,
-        until && 'at' in until ? until.at : null,
-        until && 'position' in until ? until.position.commit : null,
-        until && 'position' in until ? until.position.prepare : null,
-        facts ? 'loading' : 'folding',
-        total,
-        facts ? total : 0,
-        operator.actor,
-        operator.reason,
-      ],
-    );
-    await recordAudit(client, {
-      ...operator,
-      action: 'replay.start',
-      generation: generation.id,
-      details: {
-        classifierVersion,
-        policyVersion,
-        madeBy: facts ? 'facts' : 'full',
-        ...(until && { until: 'at' in until ? until.at : formatPosition(until.position) }),
-      },
-    });
-    return { ...generation, madeBy: facts ? 'facts' : 'full', workTotal: total };
+}
+
+async function createReplay(
+  client: PoolClient,
+  { surfaces }: OperatorContext,
+  { live, rules, madeBy, until, total }: WantedReplay,
+  operator: Operator,
+): Promise<Generation> {
+  const facts = madeBy === 'facts';
+  const generation = await createGeneration(client, {
+    surfaces,
+    state: 'building',
+    ...rules,
+    logIdentity: live.logIdentity,
+    indexed: facts ? 'none' : 'run_facts',
   });
+  await client.query(
+    `update opstruth.generations
+     set made_by = $2, made_from = $3, until_at = $4, until_commit = $5, until_prepare = $6, phase = $7,
+         work_total = $8, runs_total = $9, started_at = now(), phase_started_at = now(), requested_by = $10, reason = $11
+     where id = $1`,
+    [
+      generation.id,
+      madeBy,
+      live.id,
+      until && 'at' in until ? until.at : null,
+      until && 'position' in until ? until.position.commit : null,
+      until && 'position' in until ? until.position.prepare : null,
+      facts ? 'loading' : 'folding',
+      total,
+      facts ? total : 0,
+      operator.actor,
+      operator.reason,
+    ],
+  );
+  await recordAudit(client, {
+    ...operator,
+    action: 'replay.start',
+    generation: generation.id,
+    details: {
+      ...rules,
+      madeBy,
+      ...(until && { until: 'at' in until ? until.at : formatPosition(until.position) }),
+    },
+  });
+  return { ...generation, madeBy, workTotal: total };
 }
 
 /** A generation up to an end that is still to come would not show what its name says, once that has come. */

@@ -13,6 +13,7 @@ import { planReplay } from '../../src/replay/replay-plan';
 import { previewEnding } from '../../src/replay/replay-requests';
 import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
+import { eventually } from '../support/eventually';
 import { dumpGeneration } from '../support/projection';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
@@ -163,6 +164,33 @@ describe('a replay from run facts', () => {
       );
     await abortReplay(context, id, OPERATOR);
     await retireGeneration(context, next.id, OPERATOR);
+  });
+
+  test('a replay whose source was retired while it was being asked for failed for ever', async () => {
+    const { pool, generation: first } = fixture;
+    const { id: second } = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
+    const registry = await pool.connect();
+    await registry.query(`begin; select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    // It has looked which generation is live, and now waits for whoever decides about generations.
+    const asked = startReplay(context, { policyVersion: stricter }, OPERATOR);
+    await eventually(async () => {
+      const { rows } = await pool.query(
+        `select from pg_locks where locktype = 'advisory' and not granted and database = (
+           select oid from pg_database where datname = current_database())`,
+      );
+      return rows.length === 1;
+    });
+    await registry.query(
+      `update opstruth.generations set state = 'retired' where id = ${first.id};
+       update opstruth.generations set state = 'live' where id = ${second};
+       drop schema ${first.schema} cascade; commit`,
+    );
+    registry.release();
+    const started = await asked;
+    // By the rules that are in force now: a copy would have rows as they are.
+    expect(started).toMatchObject({ madeBy: 'full', policyVersion: stricter });
+    expect((await generationById(pool, started.id))!.madeFrom).toBe(second);
+    expect((await build(started)).state).toBe('ready');
   });
 
   test('a session that was cut while tables are copied fails the build, not the process', async () => {
