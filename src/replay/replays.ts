@@ -1,5 +1,6 @@
 import type { PoolClient } from 'pg';
 import { classifiers } from '../classifier/classifier';
+import { transaction } from '../db/transaction';
 import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { comparePositions, formatPosition, START } from '../events/position';
@@ -274,19 +275,10 @@ export async function asOnlyOperator<T>(
   { pool }: Pick<OperatorContext, 'pool'>,
   work: (client: PoolClient) => Promise<T>,
 ): Promise<T> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
+  return transaction(pool, async (client) => {
     await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
-    const result = await work(client);
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    await client.query('rollback');
-    throw error;
-  } finally {
-    client.release();
-  }
+    return work(client);
+  });
 }
 
 /**
