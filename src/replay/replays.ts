@@ -15,7 +15,7 @@ import {
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
-import { endOtherBuilders } from './building';
+import { dropTables } from './drop-tables';
 import type { OperatorContext } from './operator-context';
 import { candidateOf, factsWillDo, requireLive } from './replay-plan';
 import type { Candidate, ReplayPlan } from './replay-plan';
@@ -224,8 +224,7 @@ export async function abortReplay(context: OperatorContext, id: number, asking: 
     await recordAudit(client, { ...operator, action: 'replay.abort', generation: id, details: {} });
     return ended;
   });
-  if (generation.state === 'building') await endOtherBuilders(context.pool, generation);
-  await dropTables(context, generation);
+  await dropTables(context.pool, generation);
 }
 
 /** Drops a generation that nobody goes back to: a standby, or a historical one. */
@@ -241,7 +240,7 @@ export async function retireGeneration(
     await recordAudit(client, { ...operator, action: 'replay.retire', generation: id, details: {} });
     return ended;
   });
-  await dropTables(context, generation);
+  await dropTables(context.pool, generation);
 }
 
 /**
@@ -349,11 +348,6 @@ async function endGeneration(
     state,
     failure,
   ]);
-}
-
-/** After the registry is unlocked: this waits for whoever still works on the tables, and nobody must wait for it. */
-async function dropTables({ pool }: OperatorContext, { schema }: Generation): Promise<void> {
-  await pool.query(`drop schema if exists ${schema} cascade`);
 }
 
 async function countRuns({ pool }: OperatorContext, { schema }: Generation): Promise<number> {
