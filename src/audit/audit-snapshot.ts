@@ -1,23 +1,7 @@
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import { listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import type { Columns, Row } from '../projector/surface';
-
-/** Everything `work` reads is of one instant. Holds no transaction id, so that readers of the log need not wait for it. */
-export async function inSnapshot<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin transaction isolation level repeatable read read only');
-    const result = await work(client);
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
-    throw error;
-  } finally {
-    client.release();
-  }
-}
 
 /** The generation as the snapshot has it: its checkpoint is the one its rows are true at. */
 export async function generationIn(client: PoolClient, id: number): Promise<Generation> {

@@ -18,7 +18,8 @@ import type { AuditContext, AuditReport } from './audit';
 import { compareBuckets } from './audit-buckets';
 import { Recount } from './audit-cells';
 import { Differences } from './audit-differences';
-import { generationIn, inSnapshot, rowsOfRuns, storedColumns } from './audit-snapshot';
+import { inSnapshot } from '../db/transaction';
+import { generationIn, rowsOfRuns, storedColumns } from './audit-snapshot';
 
 export interface SurfaceAuditReport extends AuditReport {
   readonly asOf: Instant;

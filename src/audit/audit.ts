@@ -14,7 +14,8 @@ import { contentOf, rowOf, tablesOf } from '../projector/surface-content';
 import { FACTS, factsRow } from '../projector/engine-rows';
 import { Differences } from './audit-differences';
 import type { AuditDifference } from './audit-differences';
-import { generationIn, inSnapshot, rowsOfRuns, storedColumns } from './audit-snapshot';
+import { inSnapshot } from '../db/transaction';
+import { generationIn, rowsOfRuns, storedColumns } from './audit-snapshot';
 import { pickRuns } from './audit-sample';
 
 export interface AuditContext {

@@ -1,5 +1,6 @@
 import { surfaces } from '../../projections/surfaces';
 import type { OperatorContext } from '../replay/operator-context';
+import { withReason } from '../replay/replays';
 import type { Operator } from '../replay/replays';
 import type { Runtime } from '../runtime';
 import { actorName } from './actor';
@@ -18,6 +19,7 @@ export async function onReplays(work: (desk: Desk) => Promise<void>): Promise<vo
   });
 }
 
+/** Who asks, and why. Refuses a reason that no step would take: a preview as well. */
 export function operatorOf(reason: string | undefined): Operator {
-  return { actor: actorName(), reason: reason ?? null };
+  return withReason({ actor: actorName(), reason: reason ?? null });
 }

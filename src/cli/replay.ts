@@ -8,7 +8,7 @@ import { previewEnding, requireCandidate } from '../replay/replay-requests';
 import { listReplays, replayStatus } from '../replay/replay-status';
 import {
   abortReplay,
-  reasonOf,
+  refuseOtherVersions,
   ReplayRefusedError,
   requireGeneration,
   retireGeneration,
@@ -79,7 +79,9 @@ export async function startReplayVerb(output: Output, flags: StartFlags) {
 /** Goes on with a replay whose building was stopped, or follows it where another process builds. */
 export async function resumeReplayVerb(output: Output, id: number) {
   await onReplays(async (desk) => {
-    stateOf(await listGenerations(desk.context.pool), id, ['building'], 'go on building');
+    const { context } = desk;
+    const generation = stateOf(await listGenerations(context.pool), id, ['building'], 'go on building');
+    refuseOtherVersions(generation, context, 'go on building');
     await build(output, desk, id);
   });
 }
@@ -114,12 +116,13 @@ export async function diffReplayVerb(output: Output, id: number, flags: { asOf?:
 export async function cutoverVerb(output: Output, id: number, flags: CutoverFlags) {
   const { apply = false, force = false, maxChange, reason } = flags;
   await onReplays(async ({ context }) => {
+    const operator = operatorOf(reason);
     const gate = { maxChangePercent: maxChange, forbidden: DEFAULT_FORBIDDEN };
     const asOf = context.clock.now();
     const check = apply
-      ? await cutOver(context, id, { gate, force, asOf }, operatorOf(reason))
+      ? await cutOver(context, id, { gate, force, asOf }, operator)
       : await checkCutover(context, id, gate, asOf);
-    const refused = check.objections.length > 0 && !(force && reasonOf(reason) !== null);
+    const refused = check.objections.length > 0 && !(force && operator.reason !== null);
     if (refused) process.exitCode = 1;
     output.result({ applied: apply, refused, ...check }, cutoverLines);
   });
@@ -128,8 +131,9 @@ export async function cutoverVerb(output: Output, id: number, flags: CutoverFlag
 /** With `from` refused where another generation is live by now, as when two operators go back at once. */
 export async function rollbackVerb(output: Output, { apply = false, from: expected, reason }: RollbackFlags) {
   await onReplays(async ({ context }) => {
+    const operator = operatorOf(reason);
     const { from, to } = await previewRollBack(context, expected);
-    if (apply) await rollBack(context, operatorOf(reason), from);
+    if (apply) await rollBack(context, operator, from);
     output.result({ applied: apply, from, to }, () => [
       apply
         ? `generation ${to} is live again; ${from} is standby`
@@ -153,8 +157,9 @@ async function endReplay(
   action: 'abort' | 'retire',
 ) {
   await onReplays(async ({ context }) => {
+    const operator = operatorOf(reason);
     const end = action === 'abort' ? abortReplay : retireGeneration;
-    if (apply) await end(context, id, operatorOf(reason));
+    if (apply) await end(context, id, operator);
     else await previewEnding(context, id, action);
     const { state } = await requireGeneration(context, id);
     output.result({ applied: apply, id, state }, () => [

@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
+import { transaction } from '../db/transaction';
 import type { Position } from '../events/position';
 import { indexesSql, runFactsIndexesSql, surfacesDigest, tablesSql } from './generation-schema';
 import type { Surface } from './surface';
@@ -86,27 +87,17 @@ export async function ensureLiveGeneration(
     readonly anySurfaces?: boolean;
   },
 ): Promise<Generation> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
+  const live = await transaction(pool, async (client) => {
     // Two processes starting on an empty database: the second waits here and then finds the first one's.
     await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
     const { rows } = await client.query<GenerationRow>(
       `select ${COLUMNS} from opstruth.generations where state = 'live'`,
     );
-    const live = rows[0]
-      ? generationOf(rows[0])
-      : await createGeneration(client, { ...wanted, state: 'live' });
-    await client.query('commit');
-    refuseOtherLog(live, wanted.logIdentity);
-    if (!wanted.anySurfaces) refuseOtherSurfaces(live, wanted.surfaces);
-    return live;
-  } catch (error) {
-    await client.query('rollback');
-    throw error;
-  } finally {
-    client.release();
-  }
+    return rows[0] ? generationOf(rows[0]) : createGeneration(client, { ...wanted, state: 'live' });
+  });
+  refuseOtherLog(live, wanted.logIdentity);
+  if (!wanted.anySurfaces) refuseOtherSurfaces(live, wanted.surfaces);
+  return live;
 }
 
 /** Makes an empty generation inside the caller's transaction. */

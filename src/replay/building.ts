@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
+import { inTransaction, transaction } from '../db/transaction';
 import { FACTS, PARKED, SCOPE_POSITIONS } from '../projector/engine-rows';
 import { generationById } from '../projector/generations';
 import type { Generation } from '../projector/generations';
@@ -55,6 +56,19 @@ export async function endOtherBuilders(
   );
 }
 
+/**
+ * A step of a build need not wait for the disk: after a crash of PostgreSQL rows and checkpoint are those of an earlier step,
+ * and the build goes on from there. What makes a generation ready waits, and for all that came before it.
+ */
+export const NOT_AWAITED = 'synchronous_commit=off';
+
+const STEP = `begin; set local ${IDLE_LIMIT}; set local ${NOT_AWAITED}`;
+
+/** One step of a build: all of `work` or nothing of it, not for longer than IDLE_LIMIT between two statements. See NOT_AWAITED. */
+export async function inStep<T>(client: Pick<PoolClient, 'query'>, work: () => Promise<T>): Promise<T> {
+  return inTransaction(client, work, STEP);
+}
+
 /** What an attempt at filling tables begins with. */
 export interface Emptied {
   /** A process that was at work on them before, paused and now continued, is of an older one and writes nothing more. */
@@ -69,9 +83,9 @@ export async function emptyTables(
   { id, schema }: Generation,
   names: readonly string[],
 ): Promise<Emptied> {
-  const client = await pool.connect();
-  try {
-    return await inTransaction(client, async () => {
+  return transaction(
+    pool,
+    async (client) => {
       await client.query(`truncate ${names.map((name) => `${schema}.${name}`).join(', ')}`);
       const { rows } = await client.query<{ epoch: string }>(
         `update opstruth.generations set runs_loaded = 0, epoch = epoch + 1
@@ -84,30 +98,7 @@ export async function emptyTables(
         [schema, names],
       );
       return { epoch: rows[0]!.epoch, files: new Map(tables.map(({ name, file }) => [name, file])) };
-    });
-  } finally {
-    client.release();
-  }
-}
-
-/**
- * A step of a build need not wait for the disk: after a crash of PostgreSQL rows and checkpoint are those of an earlier step,
- * and the build goes on from there. What makes a generation ready waits, and for all that came before it.
- */
-export const NOT_AWAITED = 'synchronous_commit=off';
-
-/** All of `work` or nothing of it; not for longer than IDLE_LIMIT between two statements. See NOT_AWAITED. */
-export async function inTransaction<T>(
-  client: Pick<PoolClient, 'query'>,
-  work: () => Promise<T>,
-): Promise<T> {
-  await client.query(`begin; set local ${IDLE_LIMIT}; set local ${NOT_AWAITED}`);
-  try {
-    const result = await work();
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    await client.query('rollback').catch(() => undefined); // the first error is the one to tell
-    throw error;
-  }
+    },
+    STEP,
+  );
 }

@@ -1,7 +1,8 @@
 import type { Pool, PoolClient } from 'pg';
+import { inSnapshot } from '../db/transaction';
 import type { Generation } from '../projector/generations';
 import type { Surface } from '../projector/surface';
-import { emptyTables, inTransaction, refuseEnded, tableNames } from './building';
+import { emptyTables, inStep, refuseEnded, tableNames } from './building';
 import type { Emptied, StepOptions } from './building';
 import { inLanes } from './in-lanes';
 
@@ -30,10 +31,8 @@ export async function copyTables(
 ): Promise<void> {
   const names = tableNames(surfaces);
   const emptied = await emptyTables(pool, generation, names);
-  const holder = await pool.connect();
-  try {
-    // Whatever is written to the source meanwhile, every step sees it as it is now.
-    await holder.query('begin transaction isolation level repeatable read read only');
+  // Whatever is written to the source meanwhile, every step sees it as it is now.
+  await inSnapshot(pool, async (holder) => {
     const { rows: held } = await holder.query<Held>(
       `select pg_export_snapshot() as snapshot, checkpoint_commit, checkpoint_prepare, events_applied
        from opstruth.generations where id = $1`,
@@ -60,10 +59,7 @@ export async function copyTables(
       [generation.id, emptied.epoch, checkpoint_commit, checkpoint_prepare, events_applied],
     );
     refuseEnded(generation.id, rowCount);
-  } finally {
-    await holder.query('rollback').catch(() => undefined); // the connection is given up with its transaction
-    holder.release();
-  }
+  });
 }
 
 interface Held {
@@ -138,7 +134,7 @@ async function copyStep(
   writer: PoolClient,
   { generation: { id, schema }, source, emptied, snapshot, step: { stretches, blocks }, total }: StepCopy,
 ): Promise<void> {
-  await inTransaction(writer, async () => {
+  await inStep(writer, async () => {
     await writer.query(
       `set transaction isolation level repeatable read; set transaction snapshot '${snapshot}'`,
     );

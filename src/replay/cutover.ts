@@ -15,6 +15,7 @@ import {
   asOnlyOperator,
   liveOf,
   lockGenerations,
+  refuseOtherVersions,
   ReplayRefusedError,
   requireGeneration,
   stateOf,
@@ -85,6 +86,7 @@ export async function checkCutover(
       'wrong_state',
       `generation ${id} is historical: it ends in the past and cannot go live`,
     );
+  refuseOtherVersions(next, context, 'cut over to');
   const comparison = await diffGenerations(context.pool, live, next, asOf);
   return {
     from: live.id,
@@ -132,14 +134,15 @@ export async function rollBack(context: OperatorContext, asking: Operator, from?
 }
 
 /** What `rollBack` would do, or why it is refused. Changes nothing. */
-export async function previewRollBack({ pool }: OperatorContext, from?: number): Promise<RollBack> {
-  const generations = await listGenerations(pool);
+export async function previewRollBack(context: OperatorContext, from?: number): Promise<RollBack> {
+  const generations = await listGenerations(context.pool);
   const live = from === undefined ? liveOf(generations) : requireStillLive(generations, from);
   // Of several standbys the one that was live last: back and forth is between the two of the last switch.
   const [back] = generations
     .filter(({ state }) => state === 'standby')
     .sort((a, b) => (b.standbyNumber ?? 0) - (a.standbyNumber ?? 0) || b.id - a.id);
   if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
+  refuseOtherVersions(back, context, 'roll back to');
   return { from: live.id, to: back.id };
 }
 

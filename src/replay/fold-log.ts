@@ -7,7 +7,7 @@ import { CACHED_RUNS, fencedOr, moveCheckpoint, openFolding } from '../projector
 import type { FoldingOptions, Stretch } from '../projector/run-folding';
 import { FACTS, factsRow } from '../projector/engine-rows';
 import { factsUpdate, parkedUpsert, scopePositionsUpsert } from '../projector/table-writer';
-import { inTransaction } from './building';
+import { inStep } from './building';
 import type { StepOptions } from './building';
 import { logPages } from './log-pages';
 
@@ -95,7 +95,7 @@ async function writeFacts(client: PoolClient, generation: Generation, pending: P
     scopePositionsUpsert(schema, runs),
     parkedUpsert(schema, pending.letters),
   ].filter((statement) => statement !== null);
-  await inTransaction(client, async () => {
+  await inStep(client, async () => {
     // What is written has a stretch.
     await client.query(moveCheckpoint(generation, pending.stretch!));
     await copyIn(client, `${schema}.${FACTS.name}`, FACTS.columns, text);

@@ -13,7 +13,7 @@ import type { SurfaceTable } from '../projector/surface';
 import { openTableConnection } from '../projector/table-connection';
 import type { TableConnection } from '../projector/table-connection';
 import { batchQueries, batchStatements } from '../projector/table-writer';
-import { inTransaction, refuseEnded } from './building';
+import { inStep, refuseEnded } from './building';
 import type { StepOptions } from './building';
 import { lettersOf, parkUnshown, unshown } from './unshown-runs';
 import type { Unshown } from './unshown-runs';
@@ -52,7 +52,7 @@ export async function judgeAnew(
       const { changes, failed } = changesOf(rows, { before, after: judge, tables });
       const letters = await lettersOf(store, failed);
       const statements = batchQueries(batchStatements(generation.schema, tables, changes, []), names);
-      await inTransaction(connection, async () => {
+      await inStep(connection, async () => {
         await moveUp(connection, generation, { from, upTo, runs: rows.length });
         for (const statement of statements) await connection.query(statement);
         await parkUnshown(connection, generation.schema, failed, letters);

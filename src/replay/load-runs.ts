@@ -1,13 +1,14 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
 import Cursor from 'pg-cursor';
+import { inSnapshot } from '../db/transaction';
 import type { ParkedLetter } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
 import type { FoldingOptions } from '../projector/run-folding';
 import { tablesOf } from '../projector/surface-content';
 import { classifiedRunOf } from '../projector/run-states';
 import type { StoredFacts } from '../projector/run-states';
-import { emptyTables, inTransaction, refuseEnded } from './building';
+import { emptyTables, inStep, refuseEnded } from './building';
 import type { StepOptions } from './building';
 import { sendTexts, TableLoad } from './table-load';
 import type { TableText } from './table-load';
@@ -35,36 +36,36 @@ export async function loadRuns(
   const names = tablesOf(surfaces).map(({ name }) => name);
   const { epoch } = await emptyTables(pool, generation, names);
   const load = new TableLoad(surfaces);
-  const [reader, writer] = [await pool.connect(), await pool.connect()];
+  const writer = await pool.connect();
   try {
-    // One snapshot for all of it, of a transaction that has no id: nobody waits for it.
-    await reader.query('begin transaction isolation level repeatable read read only');
-    const cursor = reader.query(
-      new Cursor<StoredFacts>(`select facts, position, incomplete from ${schema}.run_facts`),
-    );
-    let reading = cursor.read(runsPerPage);
-    let writing: Promise<void> = Promise.resolve();
-    try {
-      for (let rows = await reading; rows.length > 0 && !signal.aborted; rows = await reading) {
-        reading = cursor.read(runsPerPage);
-        reading.catch(() => undefined); // awaited at the next turn
-        await giveWay();
-        const runs = rows.map((row) => classifiedRunOf(row, judge));
-        const { texts, unshown } = load.page(runs);
-        const letters = await lettersOf(store, unshown);
+    await inSnapshot(pool, async (reader) => {
+      const cursor = reader.query(
+        new Cursor<StoredFacts>(`select facts, position, incomplete from ${schema}.run_facts`),
+      );
+      let reading = cursor.read(runsPerPage);
+      let writing: Promise<void> = Promise.resolve();
+      try {
+        for (let rows = await reading; rows.length > 0 && !signal.aborted; rows = await reading) {
+          reading = cursor.read(runsPerPage);
+          reading.catch(() => undefined); // awaited at the next turn
+          await giveWay();
+          const runs = rows.map((row) => classifiedRunOf(row, judge));
+          const { texts, unshown } = load.page(runs);
+          const letters = await lettersOf(store, unshown);
+          await writing;
+          const page = { epoch, runs: runs.length, texts, unshown, letters };
+          writing = writePage(writer, generation, page).then(onStep);
+          writing.catch(() => undefined); // awaited at the next turn or below
+          await nextTurn();
+        }
         await writing;
-        const page = { epoch, runs: runs.length, texts, unshown, letters };
-        writing = writePage(writer, generation, page).then(onStep);
-        writing.catch(() => undefined); // awaited at the next turn or below
-        await nextTurn();
+      } finally {
+        await Promise.allSettled([writing, reading]);
+        await cursor.close();
       }
-      await writing;
-    } finally {
-      await Promise.allSettled([writing, reading]);
-      await cursor.close();
-    }
+    });
     if (signal.aborted) return;
-    await inTransaction(writer, async () => {
+    await inStep(writer, async () => {
       await sendTexts(writer, schema, load.counted());
       const { rowCount } = await writer.query(
         `update opstruth.generations set phase = 'indexing', phase_started_at = clock_timestamp()
@@ -74,8 +75,6 @@ export async function loadRuns(
       refuseEnded(id, rowCount);
     });
   } finally {
-    await reader.query('rollback').catch(() => undefined); // the connection is given up with its transaction
-    reader.release();
     writer.release();
   }
 }
@@ -89,7 +88,7 @@ interface Page {
 }
 
 async function writePage(client: PoolClient, { id, schema }: Generation, page: Page): Promise<void> {
-  await inTransaction(client, async () => {
+  await inStep(client, async () => {
     const { rowCount } = await client.query(
       `update opstruth.generations set runs_loaded = runs_loaded + $2
        where id = $1 and state = 'building' and epoch = $3`,

@@ -1,6 +1,7 @@
 import type { Pool } from 'pg';
 import { policyWarnings } from '../classifier/policy';
 import type { Policy } from '../classifier/policy';
+import { transaction } from '../db/transaction';
 import { savePolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
 import { withReason } from './replays';
@@ -16,9 +17,7 @@ export interface ProposedPolicy {
 /** Keeps a policy as a new immutable version, with an audit entry in the same transaction. Idempotent by content. */
 export async function proposePolicy(pool: Pool, policy: Policy, asking: Operator): Promise<ProposedPolicy> {
   const operator = withReason(asking);
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
+  return transaction(pool, async (client) => {
     // Of two that propose the same at once, the second finds the first one's version and leaves no entry.
     await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.policies'))`);
     const { rows } = await client.query<{ last: number }>(
@@ -34,12 +33,6 @@ export async function proposePolicy(pool: Pool, policy: Policy, asking: Operator
         generation: null,
         details: { version },
       });
-    await client.query('commit');
     return { version, added, warnings: policyWarnings(policy) };
-  } catch (error) {
-    await client.query('rollback');
-    throw error;
-  } finally {
-    client.release();
-  }
+  });
 }

@@ -3,6 +3,7 @@ import Cursor from 'pg-cursor';
 import { judgeWith } from '../classifier/classifier';
 import { verdictAt } from '../classifier/classified-run';
 import { factsOf } from '../classifier/facts-document';
+import { inSnapshot } from '../db/transaction';
 import type { Instant } from '../events/instant';
 import { START } from '../events/position';
 import { isOfSurfaces, liveGeneration } from '../projector/generations';
@@ -63,9 +64,7 @@ export async function planReplay(
   const before = await judgeFor(pool, live);
   const after = judgeWith(classifierVersion, await loadPolicy(pool, policyVersion));
   const tally = new MatrixTally();
-  const client = await pool.connect();
-  try {
-    await client.query('begin transaction isolation level repeatable read read only');
+  await inSnapshot(pool, async (client) => {
     const cursor = client.query(
       new Cursor<Pick<StoredFacts, 'facts' | 'incomplete'>>(
         `select facts, incomplete from ${live.schema}.run_facts`,
@@ -90,13 +89,7 @@ export async function planReplay(
         );
       }
     await cursor.close();
-    await client.query('commit');
-  } catch (error) {
-    await client.query('rollback');
-    throw error;
-  } finally {
-    client.release();
-  }
+  });
   const comparison = tally.comparison(asOf);
   const rules = { classifierVersion, policyVersion };
   const madeBy = !full && (await factsWillDo({ pool, surfaces }, live, rules)) ? 'facts' : 'full';

@@ -1,11 +1,11 @@
 import { classifiers } from '../classifier/classifier';
 import { acceptedInstant } from '../events/instant';
 import { parsePosition } from '../events/position';
-import { isHistorical, listGenerations } from '../projector/generations';
+import { listGenerations } from '../projector/generations';
 import { listPolicies } from '../projector/policies';
 import type { OperatorContext } from './operator-context';
 import type { Candidate } from './replay-plan';
-import { ReplayRefusedError, stateOf } from './replays';
+import { ReplayRefusedError, requireAbortable, requireRetirable } from './replays';
 import type { StartRequest } from './replays';
 
 /** Refuses (`invalid`) a policy or classifier version that does not exist, with those that do. */
@@ -41,8 +41,6 @@ export async function previewEnding(
   id: number,
   action: 'abort' | 'retire',
 ): Promise<void> {
-  const generations = await listGenerations(pool);
-  const historical = generations.some((one) => one.id === id && isHistorical(one));
-  const retirable = historical ? (['ready'] as const) : (['standby'] as const);
-  stateOf(generations, id, action === 'abort' ? ['building', 'ready'] : retirable, action);
+  const refuse = action === 'abort' ? requireAbortable : requireRetirable;
+  refuse(await listGenerations(pool), id);
 }

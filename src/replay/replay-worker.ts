@@ -7,6 +7,7 @@ import { judgeFor } from '../projector/live-classification';
 import { FencedError } from '../projector/run-folding';
 import type { Surface } from '../projector/surface';
 import { ReplayEndedError } from './building';
+import { dropLeftTables } from './drop-tables';
 import { buildGeneration } from './generation-build';
 import { buildLease } from './replay-status';
 
@@ -42,13 +43,17 @@ export interface ReplayWorkerOptions extends BuilderOptions {
 const LOOK_EVERY_MS = 1_000;
 const LONGEST_REST_MS = 60_000;
 
-/** Builds every generation that waits for it and that no other process is building, one after the other, for ever. */
+/**
+ * Builds every generation that waits for it and that no other process is building, one after the other, for ever. Drops
+ * what is left of those that were ended.
+ */
 export async function runReplayWorker(options: ReplayWorkerOptions, signal: AbortSignal): Promise<void> {
   const { lookEveryMs = LOOK_EVERY_MS } = options;
   const failed = new Map<number, { readonly times: number; readonly restsUntil: number }>();
   while (!signal.aborted) {
     try {
-      const waiting = (await listGenerations(options.pool)).filter(
+      const generations = await listGenerations(options.pool);
+      const waiting = generations.filter(
         // While versions are mixed, another binary's tables are not ours to write.
         (one) => one.state === 'building' && isOfSurfaces(one, options.surfaces),
       );
@@ -62,6 +67,8 @@ export async function runReplayWorker(options: ReplayWorkerOptions, signal: Abor
           failed.set(generation.id, { times: times + 1, restsUntil: performance.now() + restMs });
         }
       }
+      for (const generation of await dropLeftTables(options.pool, generations))
+        options.log.info({ generation }, 'tables that were left when a generation was ended are dropped');
     } catch (error) {
       options.log.error({ err: error }, 'replays could not be looked after; it will be tried again');
     }

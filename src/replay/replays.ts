@@ -1,17 +1,24 @@
 import type { PoolClient } from 'pg';
 import { classifiers } from '../classifier/classifier';
+import { transaction } from '../db/transaction';
 import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { comparePositions, formatPosition, START } from '../events/position';
 import type { Position } from '../events/position';
-import { createGeneration, generationById, isHistorical, listGenerations } from '../projector/generations';
+import {
+  createGeneration,
+  generationById,
+  isHistorical,
+  isOfSurfaces,
+  listGenerations,
+} from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
-import { endOtherBuilders } from './building';
+import { dropTables } from './drop-tables';
 import type { OperatorContext } from './operator-context';
 import { candidateOf, factsWillDo, requireLive } from './replay-plan';
-import type { Candidate } from './replay-plan';
+import type { Candidate, ReplayPlan } from './replay-plan';
 
 /** Who asks, and why; both are kept with what was done. */
 export interface Operator {
@@ -73,68 +80,99 @@ export async function startReplay(
   asking: Operator,
 ): Promise<Generation> {
   const operator = withReason(asking);
-  const { pool, store, surfaces } = context;
-  const live = await requireLive(pool);
-  const { classifierVersion, policyVersion } = candidateOf(live, request);
-  if (!classifiers.has(classifierVersion))
-    throw new ReplayRefusedError('invalid', `there is no classifier version ${classifierVersion}`);
-  await loadPolicy(pool, policyVersion);
-  const { until } = request;
-  await requireReached(context, until);
-  const rules = { classifierVersion, policyVersion };
-  const facts = !request.full && until === undefined && (await factsWillDo(context, live, rules));
-  const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
+  await requireReached(context, request.until);
+  for (;;) {
+    const wanted = await wantedReplay(context, request);
+    const started = await asOnlyOperator(context, async (client) => {
+      const generations = await listGenerations(client);
+      refuseSecondReplay(generations, request);
+      // Its work was counted with nothing locked. What is not live any more may be dropped, and other rules be in force.
+      if (liveOf(generations).id !== wanted.live.id) return null;
+      return createReplay(client, context, wanted, operator);
+    });
+    if (started) return started;
+  }
+}
 
-  return asOnlyOperator(context, async (client) => {
-    const other = (await listGenerations(client)).find(
-      (one) => (one.state === 'building' || one.state === 'ready') && !isHistorical(one),
+/** What a request comes to while `live` is live. */
+interface WantedReplay {
+  readonly live: Generation;
+  readonly rules: ReplayPlan['to'];
+  readonly madeBy: ReplayPlan['madeBy'];
+  readonly until: StartRequest['until'];
+  /** Runs or events. */
+  readonly total: number;
+}
+
+async function wantedReplay(context: OperatorContext, request: StartRequest): Promise<WantedReplay> {
+  const { pool, store } = context;
+  const live = await requireLive(pool);
+  const rules = candidateOf(live, request);
+  if (!classifiers.has(rules.classifierVersion))
+    throw new ReplayRefusedError('invalid', `there is no classifier version ${rules.classifierVersion}`);
+  await loadPolicy(pool, rules.policyVersion);
+  const { full, until } = request;
+  const facts = !full && until === undefined && (await factsWillDo(context, live, rules));
+  const total = facts ? await countRuns(context, live) : (await store.pending(START, COUNT_ALL)).events;
+  return { live, rules, madeBy: facts ? 'facts' : 'full', until, total };
+}
+
+function refuseSecondReplay(generations: readonly Generation[], { until }: StartRequest): void {
+  const other = generations.find(
+    (one) => (one.state === 'building' || one.state === 'ready') && !isHistorical(one),
+  );
+  if (other && until === undefined)
+    throw new ReplayRefusedError(
+      'replay_under_way',
+      `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): ` +
+        `${other.state === 'ready' ? 'cut it over' : 'wait for it'} or abort it first`,
     );
-    if (other && until === undefined)
-      throw new ReplayRefusedError(
-        'replay_under_way',
-        `replay ${other.id} is ${other.state} (asked for by ${other.requestedBy ?? 'nobody'}): ` +
-          `${other.state === 'ready' ? 'cut it over' : 'wait for it'} or abort it first`,
-      );
-    const generation = await createGeneration(client, {
-      surfaces,
-      state: 'building',
-      classifierVersion,
-      policyVersion,
-      logIdentity: live.logIdentity,
-      indexed: facts ? 'none' : 'run_facts',
-    });
-    await client.query(
-      `update opstruth.generations
-       set made_by = $2, made_from = $3, until_at = $4, until_commit = $5, until_prepare = $6, phase = $7,
-           work_total = $8, runs_total = $9, started_at = now(), phase_started_at = now(), requested_by = $10, reason = $11
-       where id = $1`,
-      [
-        generation.id,
-        facts ? 'facts' : 'full',
-        live.id,
-        until && 'at' in until ? until.at : null,
-        until && 'position' in until ? until.position.commit : null,
-        until && 'position' in until ? until.position.prepare : null,
-        facts ? 'loading' : 'folding',
-        total,
-        facts ? total : 0,
-        operator.actor,
-        operator.reason,
-      ],
-    );
-    await recordAudit(client, {
-      ...operator,
-      action: 'replay.start',
-      generation: generation.id,
-      details: {
-        classifierVersion,
-        policyVersion,
-        madeBy: facts ? 'facts' : 'full',
-        ...(until && { until: 'at' in until ? until.at : formatPosition(until.position) }),
-      },
-    });
-    return { ...generation, madeBy: facts ? 'facts' : 'full', workTotal: total };
+}
+
+async function createReplay(
+  client: PoolClient,
+  { surfaces }: OperatorContext,
+  { live, rules, madeBy, until, total }: WantedReplay,
+  operator: Operator,
+): Promise<Generation> {
+  const facts = madeBy === 'facts';
+  const generation = await createGeneration(client, {
+    surfaces,
+    state: 'building',
+    ...rules,
+    logIdentity: live.logIdentity,
+    indexed: facts ? 'none' : 'run_facts',
   });
+  await client.query(
+    `update opstruth.generations
+     set made_by = $2, made_from = $3, until_at = $4, until_commit = $5, until_prepare = $6, phase = $7,
+         work_total = $8, runs_total = $9, started_at = now(), phase_started_at = now(), requested_by = $10, reason = $11
+     where id = $1`,
+    [
+      generation.id,
+      madeBy,
+      live.id,
+      until && 'at' in until ? until.at : null,
+      until && 'position' in until ? until.position.commit : null,
+      until && 'position' in until ? until.position.prepare : null,
+      facts ? 'loading' : 'folding',
+      total,
+      facts ? total : 0,
+      operator.actor,
+      operator.reason,
+    ],
+  );
+  await recordAudit(client, {
+    ...operator,
+    action: 'replay.start',
+    generation: generation.id,
+    details: {
+      ...rules,
+      madeBy,
+      ...(until && { until: 'at' in until ? until.at : formatPosition(until.position) }),
+    },
+  });
+  return { ...generation, madeBy, workTotal: total };
 }
 
 /** A generation up to an end that is still to come would not show what its name says, once that has come. */
@@ -157,17 +195,36 @@ async function requireReached(
     );
 }
 
+/** The generation, which an abort ends. Refused when it is neither being built nor waits for its cutover. */
+export function requireAbortable(generations: readonly Generation[], id: number): Generation {
+  return stateOf(generations, id, ['building', 'ready'], 'abort');
+}
+
+/** The generation, which a retirement ends. Refused unless it is a standby or historical, and while another is made from it. */
+export function requireRetirable(generations: readonly Generation[], id: number): Generation {
+  const historical = generations.some((one) => one.id === id && isHistorical(one));
+  const generation = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');
+  const copy = generations.find(
+    (one) => one.state === 'building' && one.madeBy === 'facts' && one.madeFrom === id,
+  );
+  if (copy)
+    throw new ReplayRefusedError(
+      'wrong_state',
+      `cannot retire generation ${id}: ${copy.id} is being made from its tables; wait for it or abort it first`,
+    );
+  return generation;
+}
+
 /** Gives up a replay that is not live: what was built is dropped. */
 export async function abortReplay(context: OperatorContext, id: number, asking: Operator): Promise<void> {
   const operator = withReason(asking);
   const generation = await asOnlyOperator(context, async (client) => {
-    const ended = stateOf(await lockGenerations(client, [id]), id, ['building', 'ready'], 'abort');
+    const ended = requireAbortable(await lockGenerations(client, [id]), id);
     await endGeneration(client, id, 'failed', `aborted by ${operator.actor}`);
     await recordAudit(client, { ...operator, action: 'replay.abort', generation: id, details: {} });
     return ended;
   });
-  if (generation.state === 'building') await endOtherBuilders(context.pool, generation);
-  await dropTables(context, generation);
+  await dropTables(context.pool, generation);
 }
 
 /** Drops a generation that nobody goes back to: a standby, or a historical one. */
@@ -178,22 +235,12 @@ export async function retireGeneration(
 ): Promise<void> {
   const operator = withReason(asking);
   const generation = await asOnlyOperator(context, async (client) => {
-    const generations = await lockGenerations(client, [id]);
-    const historical = generations.some((one) => one.id === id && isHistorical(one));
-    const ended = stateOf(generations, id, historical ? ['ready'] : ['standby'], 'retire');
-    const copy = generations.find(
-      (one) => one.state === 'building' && one.madeBy === 'facts' && one.madeFrom === id,
-    );
-    if (copy)
-      throw new ReplayRefusedError(
-        'wrong_state',
-        `cannot retire generation ${id}: ${copy.id} is being made from its tables; wait for it or abort it first`,
-      );
+    const ended = requireRetirable(await lockGenerations(client, [id]), id);
     await endGeneration(client, id, 'retired', null);
     await recordAudit(client, { ...operator, action: 'replay.retire', generation: id, details: {} });
     return ended;
   });
-  await dropTables(context, generation);
+  await dropTables(context.pool, generation);
 }
 
 /**
@@ -227,19 +274,10 @@ export async function asOnlyOperator<T>(
   { pool }: Pick<OperatorContext, 'pool'>,
   work: (client: PoolClient) => Promise<T>,
 ): Promise<T> {
-  const client = await pool.connect();
-  try {
-    await client.query('begin');
+  return transaction(pool, async (client) => {
     await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
-    const result = await work(client);
-    await client.query('commit');
-    return result;
-  } catch (error) {
-    await client.query('rollback');
-    throw error;
-  } finally {
-    client.release();
-  }
+    return work(client);
+  });
 }
 
 /**
@@ -276,6 +314,20 @@ export function stateOf(
   return generation;
 }
 
+/** Refuses a step after which this binary's code would read or write tables that are not of its making. */
+export function refuseOtherVersions(
+  generation: Generation,
+  { surfaces }: Pick<OperatorContext, 'surfaces'>,
+  action: string,
+): void {
+  if (isOfSurfaces(generation, surfaces)) return;
+  throw new ReplayRefusedError(
+    'wrong_state',
+    `cannot ${action} generation ${generation.id}: it has the read tables of another version of opstruth; ` +
+      'run this step with the version that made it',
+  );
+}
+
 export async function requireGeneration(
   { pool }: Pick<OperatorContext, 'pool'>,
   id: number,
@@ -296,11 +348,6 @@ async function endGeneration(
     state,
     failure,
   ]);
-}
-
-/** After the registry is unlocked: this waits for whoever still works on the tables, and nobody must wait for it. */
-async function dropTables({ pool }: OperatorContext, { schema }: Generation): Promise<void> {
-  await pool.query(`drop schema if exists ${schema} cascade`);
 }
 
 async function countRuns({ pool }: OperatorContext, { schema }: Generation): Promise<number> {

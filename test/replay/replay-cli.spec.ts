@@ -242,6 +242,24 @@ test('a detached replay waits, is followed while another process builds it, and 
   expect(errors.join('')).toBe('cannot go on building generation 2: it is ready, not building\n');
 });
 
+test('a preview took a reason that the step refuses', async () => {
+  await run((output) => startReplayVerb(output, { detach: true }));
+  const reason = 'x'.repeat(501);
+  for (const step of [abortReplayVerb, retireReplayVerb])
+    expect((await run((output) => step(output, 2, { reason }))).exitCode).toBe(1);
+  expect((await run((output) => cutoverVerb(output, 2, { maxChange: 5, reason }))).exitCode).toBe(1);
+  expect((await run((output) => rollbackVerb(output, { reason }))).exitCode).toBe(1);
+  expect(errors).toEqual(Array(4).fill('a reason has at most 500 characters, this one has 501\n'));
+});
+
+test("resume wrote tables of another version's making", async () => {
+  await run((output) => startReplayVerb(output, { detach: true }));
+  await fixture.pool.query(`update opstruth.generations set surfaces_digest = 'another' where id = 2`);
+  expect((await run((output) => resumeReplayVerb(output, 2))).exitCode).toBe(1);
+  expect(errors.join('')).toMatch(/^cannot go on building generation 2: .* the version that made it\n$/);
+  expect(await generationById(fixture.pool, 2)).toMatchObject({ state: 'building', failure: null });
+});
+
 test('a build that fails ends with exit code 1 and its words, and stays to be resumed', async () => {
   await run((output) => startReplayVerb(output, { policy: fixture.stricter, detach: true }));
   await fixture.pool.query('drop table opstruth_gen_2.run_facts');

@@ -10,8 +10,10 @@ import { ReplayEndedError } from '../../src/replay/building';
 import { buildGeneration } from '../../src/replay/generation-build';
 import type { BuildOptions } from '../../src/replay/generation-build';
 import { planReplay } from '../../src/replay/replay-plan';
+import { previewEnding } from '../../src/replay/replay-requests';
 import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
+import { eventually } from '../support/eventually';
 import { dumpGeneration } from '../support/projection';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
@@ -143,7 +145,7 @@ describe('a replay from run facts', () => {
     expect((await startReplay(context, request, OPERATOR)).madeBy).toBe('full');
   });
 
-  test('a generation whose tables are being copied is not retired', async () => {
+  test('the preview of retiring a generation whose tables are being copied said that it would be retired', async () => {
     const next = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
     await cutOver(
       context,
@@ -153,11 +155,42 @@ describe('a replay from run facts', () => {
     );
     const { id } = await startReplay(context, { policyVersion: fixture.generation.policyVersion }, OPERATOR);
     await rollBack(context, OPERATOR);
-    await expect(retireGeneration(context, next.id, OPERATOR)).rejects.toThrow(
-      `cannot retire generation ${next.id}: ${id} is being made from its tables; wait for it or abort it first`,
-    );
+    for (const told of [
+      previewEnding(context, next.id, 'retire'),
+      retireGeneration(context, next.id, OPERATOR),
+    ])
+      await expect(told).rejects.toThrow(
+        `cannot retire generation ${next.id}: ${id} is being made from its tables; wait for it or abort it first`,
+      );
     await abortReplay(context, id, OPERATOR);
     await retireGeneration(context, next.id, OPERATOR);
+  });
+
+  test('a replay whose source was retired while it was being asked for failed for ever', async () => {
+    const { pool, generation: first } = fixture;
+    const { id: second } = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
+    const registry = await pool.connect();
+    await registry.query(`begin; select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    // It has looked which generation is live, and now waits for whoever decides about generations.
+    const asked = startReplay(context, { policyVersion: stricter }, OPERATOR);
+    await eventually(async () => {
+      const { rows } = await pool.query(
+        `select from pg_locks where locktype = 'advisory' and not granted and database = (
+           select oid from pg_database where datname = current_database())`,
+      );
+      return rows.length === 1;
+    });
+    await registry.query(
+      `update opstruth.generations set state = 'retired' where id = ${first.id};
+       update opstruth.generations set state = 'live' where id = ${second};
+       drop schema ${first.schema} cascade; commit`,
+    );
+    registry.release();
+    const started = await asked;
+    // By the rules that are in force now: a copy would have rows as they are.
+    expect(started).toMatchObject({ madeBy: 'full', policyVersion: stricter });
+    expect((await generationById(pool, started.id))!.madeFrom).toBe(second);
+    expect((await build(started)).state).toBe('ready');
   });
 
   test('a session that was cut while tables are copied fails the build, not the process', async () => {

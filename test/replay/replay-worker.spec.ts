@@ -1,9 +1,10 @@
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
+import { buildGeneration } from '../../src/replay/generation-build';
 import { buildHere, runReplayWorker } from '../../src/replay/replay-worker';
 import type { Build } from '../../src/replay/replay-worker';
-import { startReplay } from '../../src/replay/replays';
+import { abortReplay, startReplay } from '../../src/replay/replays';
 import { eventually } from '../support/eventually';
 import { AS_OF, createReplayWorld, OPERATOR } from './replay-world';
 import type { ReplayWorld } from './replay-world';
@@ -65,6 +66,47 @@ describe('the worker that builds replays', () => {
     await eventually(() => Promise.resolve(attempts > 0));
     await stopWorking();
     expect((await stateOf(generation)).failure).toBeNull();
+  });
+
+  const schemaOf = async ({ schema }: Generation) => {
+    const { rows } = await fixture.pool.query('select 1 from pg_namespace where nspname = $1', [schema]);
+    return rows.length > 0;
+  };
+
+  test.each([
+    ['retiring', 'retired'],
+    ['aborting', 'failed'],
+  ])(
+    'a process that was killed between %s a generation and dropping its tables left them for ever',
+    async (_, state) => {
+      const { pool, options } = fixture;
+      const generation = await startReplay(context, { until: { at: AS_OF } }, OPERATOR);
+      if (state === 'retired') await buildGeneration(generation.id, options, new AbortController().signal);
+      await pool.query('update opstruth.generations set state = $2 where id = $1', [generation.id, state]);
+      work(buildHere(options), 1);
+      await eventually(async () => !(await schemaOf(generation)));
+      expect(await schemaOf(fixture.generation)).toBe(true);
+    },
+  );
+
+  test('a worker that found what an operator was about to drop ended his session', async () => {
+    const { pool } = fixture;
+    const generation = await startReplay(context, { full: true }, OPERATOR);
+    const reader = await pool.connect();
+    await reader.query(`begin; select from ${generation.schema}.parked_events`);
+    let looks = 0;
+    const query = pool.query.bind(pool) as (...given: unknown[]) => unknown;
+    jest.spyOn(pool, 'query').mockImplementation((...given: unknown[]) => {
+      if (String(given[0]).includes('pg_namespace')) looks += 1;
+      return query(...given);
+    });
+    work(() => Promise.resolve(), 1);
+    const aborted = abortReplay(context, generation.id, OPERATOR);
+    await eventually(() => Promise.resolve(looks >= 10));
+    await reader.query('commit');
+    reader.release();
+    await aborted;
+    expect(await schemaOf(generation)).toBe(false);
   });
 
   test('one that always fails was tried again each second, and kept others waiting', async () => {

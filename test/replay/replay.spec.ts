@@ -73,30 +73,36 @@ describe('replays', () => {
     );
   });
 
-  test('a rebuild that was stopped anywhere goes on and ends the same', async () => {
-    const generation = await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR);
-    for (let stop = 0; stop < 4; stop++) {
+  test('a rebuild that was stopped in any phase goes on and ends the same', async () => {
+    const { pool, options } = fixture;
+    const request = { policyVersion: stricter, full: true };
+    const generation = await startReplay(context, request, OPERATOR);
+    const judge = await judgeFor(pool, generation);
+    const now = async () => (await generationById(pool, generation.id))!;
+    const later = [...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 20, idPrefix: 'later-' })];
+    for (const phase of ['folding', 'loading', 'indexing', 'following']) {
+      // Something to catch up with, when all else is done.
+      if (phase === 'following') await fixture.write(later);
+      const { events: all } = await fixture.store.pending(START, 1_000_000);
       const halting = new AbortController();
-      const judge = await judgeFor(fixture.pool, generation);
-      let batches = 0;
-      await buildGeneration(
-        generation.id,
-        {
-          ...fixture.options,
-          judge,
-          batchSize: 100,
-          onBatch: () => void (batches++ === stop && halting.abort()),
-        },
-        halting.signal,
-      ).catch(() => undefined);
+      let steps = 0;
+      const onStep = async () => {
+        if ((await now()).phase === phase && ++steps === 2) halting.abort();
+      };
+      const small = { eventsPerPage: 60, runsPerWrite: 40, runsPerPage: 60, batchSize: 20 };
+      const onBatch = () => void (phase === 'following' && ++steps === 2 && halting.abort());
+      await buildGeneration(generation.id, { ...options, ...small, judge, onStep, onBatch }, halting.signal);
+      expect(halting.signal.aborted).toBe(true);
+      const stopped = await now();
+      expect(stopped).toMatchObject({ state: 'building', phase });
+      // In the middle: what was done is kept, and not all of it was done.
+      expect(stopped.eventsApplied).toBeGreaterThan(0);
+      if (phase === 'folding' || phase === 'following') expect(stopped.eventsApplied).toBeLessThan(all);
     }
-    const state = (await generationById(fixture.pool, generation.id))!.state;
-    const resumed =
-      state === 'ready' ? (await generationById(fixture.pool, generation.id))! : await build(generation);
-    const rows = await dumpGeneration(fixture.pool, resumed.schema);
-    await abortReplay(context, resumed.id, OPERATOR);
-    const whole = await build(await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR));
-    expect(await dumpGeneration(fixture.pool, whole.schema)).toEqual(rows);
+    const rows = await dumpGeneration(pool, (await build(generation)).schema);
+    await abortReplay(context, generation.id, OPERATOR);
+    const whole = await build(await startReplay(context, request, OPERATOR));
+    expect(await dumpGeneration(pool, whole.schema)).toEqual(rows);
   });
 
   test('a rebuild comes to an end while events are appended as fast as it reads', async () => {

@@ -288,6 +288,21 @@ test('every step says what stands in its way', async () => {
   expect((await app.get('replays/latest')).statusCode).toBe(400);
 });
 
+test('a level generation of another version went live, and its summary answered 500', async () => {
+  const before = await liveId();
+  const id = await app.start({ policyVersion: app.harmless });
+  await app.build(id);
+  await app.post(`replays/${id}/cutover`, { apply: true });
+  await app.pool.query(`update opstruth.generations set surfaces_digest = 'another' where id = $1`, [before]);
+  for (const apply of [false, true])
+    expect((await app.post('rollback', { apply })).answer).toMatchObject({
+      status: 409,
+      code: 'wrong_state',
+      detail: expect.stringMatching(/run this step with the version that made it$/) as string,
+    });
+  expect(await liveId()).toBe(id);
+});
+
 test('without the capability nothing changes, on the other plane nothing is shown', async () => {
   const id = await app.start({ policyVersion: app.stricter });
   await app.build(id);

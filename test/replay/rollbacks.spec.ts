@@ -4,7 +4,7 @@ import { DatabaseError } from 'pg';
 import { migrationsFolder } from '../../src/db/migrate';
 import { catchUp } from '../../src/projector/generation-projector';
 import { generationById, liveGeneration } from '../../src/projector/generations';
-import { cutOver, rollBack } from '../../src/replay/cutover';
+import { checkCutover, cutOver, previewRollBack, rollBack } from '../../src/replay/cutover';
 import { retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { eventually } from '../support/eventually';
@@ -109,6 +109,40 @@ describe('rollbacks', () => {
     expect((await liveGeneration(fixture.pool))!.id).toBe(first);
     // And one who comes later, with what a preview said before.
     await expect(rollBack(context, OPERATOR, second)).rejects.toThrow('is no longer live');
+  });
+
+  test('a generation with the tables of another version went live, and then every read of it failed', async () => {
+    const { pool } = fixture;
+    const first = fixture.generation.id;
+    const makeAnothers = (id: number) =>
+      pool.query(`update opstruth.generations set surfaces_digest = 'another' where id = $1`, [id]);
+    const told = (action: string, id: number) => ({
+      code: 'wrong_state',
+      message:
+        `cannot ${action} generation ${id}: it has the read tables of another version of opstruth; ` +
+        'run this step with the version that made it',
+    });
+    const second = await goTo();
+    await makeAnothers(first);
+    const refused = told('roll back to', first);
+    await expect(previewRollBack(context)).rejects.toMatchObject(refused);
+    await expect(rollBack(context, OPERATOR)).rejects.toMatchObject(refused);
+    const next = await startReplay(context, {}, OPERATOR);
+    await build(next);
+    await makeAnothers(next.id);
+    const notOver = told('cut over to', next.id);
+    await expect(checkCutover(context, next.id, GATE, AS_OF)).rejects.toMatchObject(notOver);
+    const forced = { gate: GATE, force: true, asOf: AS_OF };
+    const saying = { ...OPERATOR, reason: 'now' };
+    await expect(cutOver(context, next.id, forced, saying)).rejects.toMatchObject(notOver);
+    expect((await liveGeneration(pool))!.id).toBe(second);
+    // The version that made it goes back to it, whoever's is live.
+    await pool.query('update opstruth.generations set surfaces_digest = $2 where id = $1', [
+      first,
+      fixture.generation.surfacesDigest,
+    ]);
+    await makeAnothers(second);
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: first });
   });
 
   test('a database of an older version knows from its audit entries which generation was live last', async () => {
