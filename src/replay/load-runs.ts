@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
-import Cursor from 'pg-cursor';
+import { cursorPages } from '../db/cursor-pages';
 import { inSnapshot } from '../db/transaction';
 import type { ParkedLetter } from '../projector/fold-batch';
 import type { Generation } from '../projector/generations';
@@ -39,15 +39,15 @@ export async function loadRuns(
   const writer = await pool.connect();
   try {
     await inSnapshot(pool, async (reader) => {
-      const cursor = reader.query(
-        new Cursor<StoredFacts>(`select facts, position, incomplete from ${schema}.run_facts`),
+      const pages = cursorPages<StoredFacts>(
+        reader,
+        `select facts, position, incomplete from ${schema}.run_facts`,
+        runsPerPage,
       );
-      let reading = cursor.read(runsPerPage);
       let writing: Promise<void> = Promise.resolve();
       try {
-        for (let rows = await reading; rows.length > 0 && !signal.aborted; rows = await reading) {
-          reading = cursor.read(runsPerPage);
-          reading.catch(() => undefined); // awaited at the next turn
+        for await (const rows of pages) {
+          if (signal.aborted) break;
           await giveWay();
           const runs = rows.map((row) => classifiedRunOf(row, judge));
           const { texts, unshown } = load.page(runs);
@@ -60,8 +60,7 @@ export async function loadRuns(
         }
         await writing;
       } finally {
-        await Promise.allSettled([writing, reading]);
-        await cursor.close();
+        await Promise.allSettled([writing]);
       }
     });
     if (signal.aborted) return;

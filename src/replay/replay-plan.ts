@@ -1,8 +1,8 @@
 import type { Pool } from 'pg';
-import Cursor from 'pg-cursor';
 import { judgeWith } from '../classifier/classifier';
 import { verdictAt } from '../classifier/classified-run';
 import { factsOf } from '../classifier/facts-document';
+import { cursorPages } from '../db/cursor-pages';
 import { inSnapshot } from '../db/transaction';
 import type { Instant } from '../events/instant';
 import { START } from '../events/position';
@@ -65,16 +65,12 @@ export async function planReplay(
   const after = judgeWith(classifierVersion, await loadPolicy(pool, policyVersion));
   const tally = new MatrixTally();
   await inSnapshot(pool, async (client) => {
-    const cursor = client.query(
-      new Cursor<Pick<StoredFacts, 'facts' | 'incomplete'>>(
-        `select facts, incomplete from ${live.schema}.run_facts`,
-      ),
+    const pages = cursorPages<Pick<StoredFacts, 'facts' | 'incomplete'>>(
+      client,
+      `select facts, incomplete from ${live.schema}.run_facts`,
+      RUNS_PER_READ,
     );
-    for (
-      let rows = await cursor.read(RUNS_PER_READ);
-      rows.length > 0;
-      rows = await cursor.read(RUNS_PER_READ)
-    )
+    for await (const rows of pages)
       for (const { facts: document, incomplete } of rows) {
         const facts = factsOf(document);
         const [old, now] = [before(facts), after(facts)];
@@ -88,7 +84,6 @@ export async function planReplay(
           () => divergence({ facts, timeline: old }, { facts, timeline: now }),
         );
       }
-    await cursor.close();
   });
   const comparison = tally.comparison(asOf);
   const rules = { classifierVersion, policyVersion };
