@@ -65,7 +65,8 @@ export class CommandDesk {
 
     // Planes apart, as their tokens are.
     const subject = `${sender.plane}:${sender.actor}`;
-    const reservation = await this.keys.reserve({ subject, key, content: contentOf(call) });
+    const keyed = { subject, key, scope: call.principal.scope };
+    const reservation = await this.keys.reserve({ ...keyed, content: contentOf(call) });
     switch (reservation.kind) {
       case 'reused':
         throw Problem.idempotencyKeyReused(key);
@@ -80,7 +81,7 @@ export class CommandDesk {
           if (asProblem(error).status < 500) await this.keys.release(subject, key);
           throw error;
         }
-        if (settled.final) await this.keys.keep(subject, key, stored(call, settled.answer));
+        if (settled.final) await this.keys.keep(keyed, stored(call, settled.answer));
         else if (settled.answer instanceof Problem) await this.keys.release(subject, key);
         return deliver(call, settled.answer);
       }
@@ -101,10 +102,9 @@ export class CommandDesk {
   }
 }
 
-/** The same subject with other grants is another reader, to whom a stored answer might tell too much. */
-function contentOf({ request, principal }: Call): readonly unknown[] {
+function contentOf({ request }: Call): readonly unknown[] {
   const { method, url, headers, body } = request;
-  return [method, url, headers['if-match'] ?? null, principal.scope, body ?? null];
+  return [method, url, headers['if-match'] ?? null, body ?? null];
 }
 
 async function attempt(work: (sender: Sender) => Promise<Settled>, sender: Sender): Promise<Settled> {

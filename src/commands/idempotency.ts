@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { Pool } from 'pg';
+import type { Scope } from '../auth/principal';
 import type { Instant } from '../events/instant';
 import { uuidOf } from './command-ids';
 import { COMMANDS_POOL } from './tokens';
@@ -10,8 +11,10 @@ export interface KeyedRequest {
   /** Keys of different callers never meet. */
   readonly subject: string;
   readonly key: string;
-  /** Everything the answer depends on, in a fixed order. */
+  /** Everything that makes it this request, in a fixed order. */
   readonly content: readonly unknown[];
+  /** What the caller may see, which another token of the same subject may widen or narrow. */
+  readonly scope: Scope;
 }
 
 export interface StoredAnswer {
@@ -19,7 +22,10 @@ export interface StoredAnswer {
   readonly response: unknown;
 }
 
-/** `open`: not answered yet, as far as is known; its command may have been executed all the same. */
+/**
+ * `open`: not answered yet, as far as is known, or answered for the eyes of a token with other grants; its command may have
+ * been executed all the same.
+ */
 export type Reservation =
   | { readonly kind: 'open'; readonly commandId: string }
   | { readonly kind: 'answered'; readonly answer: StoredAnswer }
@@ -30,6 +36,7 @@ interface Row {
   readonly command_id: string;
   readonly status: number | null;
   readonly response: unknown;
+  readonly scope_digest: string | null;
 }
 
 /**
@@ -40,29 +47,33 @@ interface Row {
 export class IdempotencyKeys {
   constructor(@Inject(COMMANDS_POOL) private readonly pool: Pool) {}
 
-  async reserve({ subject, key, content }: KeyedRequest): Promise<Reservation> {
-    const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
+  async reserve({ subject, key, content, scope }: KeyedRequest): Promise<Reservation> {
+    const digest = digestOf(content);
     const commandId = uuidOf('key', subject, key);
     // The update changes nothing, but unlike DO NOTHING it answers the row that is there, a concurrent one among them.
     const { rows } = await this.pool.query<Row>(
       `insert into opstruth.idempotency_keys as k (subject, key, request_digest, command_id)
        values ($1, $2, $3, $4)
        on conflict (subject, key) do update set created_at = k.created_at
-       returning request_digest, command_id, status, response`,
+       returning request_digest, command_id, status, response, scope_digest`,
       [subject, key, digest, commandId],
     );
     const row = rows[0]!;
     if (row.request_digest !== digest) return { kind: 'reused' };
-    if (row.status === null) return { kind: 'open', commandId: row.command_id };
+    if (row.status === null || row.scope_digest !== scopeDigest(scope))
+      return { kind: 'open', commandId: row.command_id };
     return { kind: 'answered', answer: { status: row.status, response: row.response } };
   }
 
   /** Keeps a final answer. The first one stays when two requests under one key have run side by side. */
-  async keep(subject: string, key: string, { status, response }: StoredAnswer): Promise<void> {
+  async keep(
+    { subject, key, scope }: Pick<KeyedRequest, 'subject' | 'key' | 'scope'>,
+    { status, response }: StoredAnswer,
+  ): Promise<void> {
     await this.pool.query(
-      `update opstruth.idempotency_keys set status = $3, response = $4
+      `update opstruth.idempotency_keys set status = $3, response = $4, scope_digest = $5
        where subject = $1 and key = $2 and status is null`,
-      [subject, key, status, JSON.stringify(response)],
+      [subject, key, status, JSON.stringify(response), scopeDigest(scope)],
     );
   }
 
@@ -82,4 +93,17 @@ export class IdempotencyKeys {
     );
     return rowCount ?? 0;
   }
+}
+
+function digestOf(content: unknown): string {
+  return createHash('sha256').update(JSON.stringify(content)).digest('hex');
+}
+
+/** The same for the same grants, in whatever order a token names them. */
+function scopeDigest(scope: Scope): string {
+  if (scope.kind === 'everything') return digestOf(null);
+  const grants = scope.grants.map(({ workspaceId, tenantIds }) =>
+    JSON.stringify([workspaceId, tenantIds?.toSorted() ?? null]),
+  );
+  return digestOf(grants.toSorted());
 }

@@ -131,7 +131,7 @@ describe('the same key', () => {
   const reused = (answer: Answer) => [answer.statusCode, answer.data.code];
   const refused = [422, 'idempotency_key_reused'];
 
-  it('for another body, path, version or reach is refused', async () => {
+  it('for another body, path or version is refused', async () => {
     const [runId, otherId] = [await app.run(), await app.run()];
     const key = newKey();
     const url = `/operation-runs/${runId}/progress`;
@@ -139,8 +139,25 @@ describe('the same key', () => {
     expect(reused(await app.post(url, { summaryCounts: { a: 1 } }, keyed(key)))).toEqual(refused);
     expect(reused(await app.post(url.replace(runId, otherId), {}, keyed(key)))).toEqual(refused);
     expect(reused(await app.post(url, {}, { ...keyed(key), 'if-match': '"1"' }))).toEqual(refused);
-    const token = { workspaces: [{ id: 'w2' }], capabilities: ['runs.write' as const] };
-    expect(reused(await app.post(url, {}, { ...keyed(key), token }))).toEqual(refused);
+  });
+
+  it('with a token that was renewed with other grants was refused as another request', async () => {
+    const runId = await app.run();
+    const key = newKey();
+    const url = `/operation-runs/${runId}/progress`;
+    const capabilities = ['runs.write' as const];
+    const granted = (...workspaces: { id: string; tenants?: string[] }[]) => ({
+      ...keyed(key),
+      token: { workspaces, capabilities },
+    });
+    const both = (one: string, other: string) => granted({ id: 'w1', tenants: [one, other] });
+    const first = await app.post(url, {}, both('t1', 't2'));
+    expect(first.statusCode).toBe(200);
+    expectReplay(first, await app.post(url, {}, both('t2', 't1')));
+    // Answered from the log, where the command is found.
+    expect(told(await app.post(url, {}, granted({ id: 'w1' }, { id: 'w2' })))).toEqual(told(first));
+    expect(await app.post(url, {}, granted({ id: 'w2' }))).toMatchObject({ statusCode: 404 });
+    expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed']);
   });
 
   it('of another caller is another key', async () => {
