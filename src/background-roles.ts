@@ -33,6 +33,8 @@ const AUDIT_SAMPLE = 20;
 /** A process's loops that are not HTTP. */
 export interface BackgroundRoles {
   readonly projector: ProjectorHealth;
+  /** Rejects when a loop has ended by an error, and settles in no other way: see Server.failure. */
+  readonly failure: Promise<never>;
   /** Ends the loops between two transactions, gives the lease back, and waits for all of it. */
   stop(): Promise<void>;
 }
@@ -112,16 +114,27 @@ export function startBackgroundRoles(
       ),
     );
   // Each loop handles its own failures; one that still ends by an error is a bug worth the whole process.
-  for (const loop of loops)
-    loop.catch((error: unknown) => log.fatal({ err: error }, 'a background loop has ended by an error'));
+  const failure = Promise.race(loops.map(failureOf));
+  failure.catch(() => undefined); // the log has it, whether or not anybody waits
 
   return {
     projector,
+    failure,
     async stop() {
       stopping.abort();
       await Promise.allSettled(loops);
     },
   };
+
+  async function failureOf(loop: Promise<void>): Promise<never> {
+    try {
+      await loop;
+    } catch (error) {
+      log.fatal({ err: error }, 'a background loop has ended by an error');
+      throw error;
+    }
+    return new Promise(() => undefined);
+  }
 
   /** Old answers are of no use: a repeat that comes later still finds its events in the log. */
   async function forgetLoop(

@@ -23,6 +23,8 @@ export interface Server {
   /** Where it listens: `http://host:port`. */
   readonly url: string;
   readonly executor: RunCommandExecutor;
+  /** Rejects when a part of it has died that only a new process brings back. Whoever serves for long ends on it. */
+  readonly failure: Promise<never>;
   /** Stops taking requests, ends the loops, and leaves the runtime open for its owner to close. */
   close(): Promise<void>;
 }
@@ -66,5 +68,5 @@ export async function startServer(
   }
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
   log.info({ url, roles: [...config.roles] }, 'serving');
-  return { url, executor, close };
+  return { url, executor, failure: roles.failure, close };
 }

@@ -63,7 +63,7 @@ export async function demo(output: Output, { once = false, seed, runs }: DemoFla
     await printSummary(output, apis, { url: server.url, tokens, goesOn: !once }, await lastPosition(apis));
     if (once) return;
     output.line('the platform goes on living; stop it with Ctrl-C');
-    await goOn(output, apis, future);
+    await Promise.race([goOn(output, apis, future), server.failure]);
   } finally {
     await server?.close();
     await runtime.close();

@@ -5,7 +5,7 @@ import { openRuntime } from '../runtime';
 import { startServer } from '../server';
 import { stopSignal } from './stop-signal';
 
-/** Serves until SIGINT or SIGTERM. */
+/** Serves until SIGINT or SIGTERM. Throws, once all is closed, what a background loop has died of. */
 export async function serve(): Promise<void> {
   const config = loadConfig(process.env);
   const log = createLogger({ level: config.logLevel });
@@ -15,7 +15,10 @@ export async function serve(): Promise<void> {
     await runtime.close();
     throw error;
   });
-  log.info({ signal: await stopped }, 'stopping');
-  await server.close();
-  await runtime.close();
+  try {
+    log.info({ signal: await Promise.race([stopped, server.failure]) }, 'stopping');
+  } finally {
+    await server.close();
+    await runtime.close();
+  }
 }

@@ -65,7 +65,8 @@ export async function runProjectorRole(
     }
     if (!signal.aborted) await sleep(renewEveryMs, signal);
   }
-  if (health.holdsLease) await options.lease.release();
+  // If the database is gone the lease runs out by itself.
+  if (health.holdsLease) await options.lease.release().catch(() => undefined);
   health.holdsLease = false;
 }
 

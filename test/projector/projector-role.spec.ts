@@ -115,6 +115,15 @@ describe('several projector processes', () => {
     expect(rows).toEqual([{ applied: '20', n: '20' }]);
   });
 
+  test('one that is stopped while the database is down ended by an error', async () => {
+    const gone = () => Promise.reject(new Error('the database is gone'));
+    const stopped = start('first', { hold: () => Promise.resolve(true), release: gone });
+    await holds(stopped.health);
+    stopped.stop.abort();
+    await expect(running.splice(0)[0]!.done).resolves.toBeUndefined();
+    expect(stopped.health.holdsLease).toBe(false);
+  });
+
   test('a generation that becomes ready is followed, beside the live one', async () => {
     const { pool, store, options, judge } = fixture;
     await fixture.write([queue('a')]);
