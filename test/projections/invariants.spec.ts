@@ -1,4 +1,4 @@
-import { fc } from '../support/properties';
+import { fc, TIMES } from '../support/properties';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { RunRow } from '../../src/classifier/run-row';
 import type { Bucket } from '../../src/http/envelope';
@@ -77,7 +77,8 @@ async function expectSummary(
   expect(of('none') + of('active_stale_attention') + of('terminal_follow_up')).toBe(of('total'));
 }
 
-const numRuns = 7;
+/** Each takes a tenth of a second and more: many are for `npm run test:properties`. */
+const numRuns = 7 * TIMES;
 
 /** Every property on random runs, shown as the engine shows them, at a random instant. */
 function onRandomRuns<T>(
