@@ -1,4 +1,4 @@
-import { fc } from '../support/properties';
+import { fc, TIMES } from '../support/properties';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { canSee } from '../../src/auth/principal';
 import type { Grant, Scope } from '../../src/auth/principal';
@@ -54,7 +54,7 @@ describe('a scope in SQL', () => {
         const expected = ROWS.filter(({ workspaceId, tenantId }) => canSee(scope, workspaceId, tenantId));
         expect(await seen(scope)).toEqual(expected);
       }),
-      { numRuns: 100, seed: 1 },
+      { numRuns: 100 * TIMES },
     );
   });
 
@@ -78,7 +78,7 @@ describe('a scope in SQL', () => {
         );
         expect(narrowed ? await seen(narrowed) : []).toEqual(expected);
       }),
-      { numRuns: 100, seed: 2 },
+      { numRuns: 100 * TIMES },
     );
   });
 });

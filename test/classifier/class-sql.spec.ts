@@ -1,4 +1,4 @@
-import { fc } from '../support/properties';
+import { fc, TIMES } from '../support/properties';
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import { classColumns, hasProblemClass, problemClassAt } from '../../src/classifier/class-sql';
 import { verdictAt } from '../../src/classifier/classified-run';
@@ -45,7 +45,7 @@ it('the class in SQL is the verdict, at every instant', async () => {
         );
       },
     ),
-    { numRuns: 60 },
+    { numRuns: 60 * TIMES },
   );
 });
 

@@ -1,4 +1,4 @@
-import { fc } from '../support/properties';
+import { fc, TIMES } from '../support/properties';
 import { RunContendedError } from '../../src/commands/command-result';
 import type { RunCommand } from '../../src/domain/decider';
 import type { EventStore } from '../../src/event-store/event-store';
@@ -193,68 +193,72 @@ describe('an import among others who act on the same runs', () => {
     });
   });
 
-  it('adds nothing whatever the rows, the cuts and the others', async () => {
-    const step = fc.record({
-      ahead: fc.nat(2),
-      run: fc.constantFrom('a', 'b'),
-      code: fc.constantFrom('Q', 'Q', 'S', 'S', 'OK', 'ERR', 'STOP', 'LOST', 'beat', 'beat', 'back'),
-    });
-    const other = fc.record({
-      until: fc.nat(40),
-      run: fc.constantFrom('a', 'b', 'a#2'),
-      command: fc.constantFrom('cancel', 'mark-failed', 'start', 'progress', 'complete', 'resolve'),
-    });
-    const commands: Record<string, RunCommand> = {
-      cancel,
-      'mark-failed': markFailed,
-      resolve,
-      start: { kind: 'start', at: LATER },
-      progress: { kind: 'progress', at: LATER, summaryCounts: null },
-      complete: {
-        kind: 'complete',
-        at: LATER,
-        outcome: 'failed',
-        summaryCounts: null,
-        failureSummary: [],
-        reasonCode: null,
-        reason: null,
-      },
-    };
-    await fc.assert(
-      fc.asyncProperty(
-        fc.array(step, { minLength: 5, maxLength: 40 }),
-        fc.array(other, { maxLength: 4 }),
-        fc.constantFrom(1, 3, 100),
-        fc.constantFrom(1, 60_000),
-        async (steps, others, chunkSize, cacheWeight) => {
-          await fixture.clear();
-          let now = 0;
-          const events: string[] = [];
-          const beats: string[] = [];
-          for (const { ahead, run, code } of steps) {
-            now += ahead;
-            if (code === 'beat') beats.push(`${now},${run},x`);
-            else if (code === 'back') beats.push(`${Math.max(0, now - 5)},${run},x`);
-            else events.push(row(now, run, code));
-          }
-          folder.file('events/1.csv', events);
-          folder.file('beats/1.csv', beats);
-          for (const { until, run, command } of [...others].sort((a, b) => a.until - b.until)) {
-            await fixture.import(folder, { until: at(until), chunkSize, cacheWeight });
-            await fixture.others(run, commands[command]!).catch(() => undefined);
-          }
-          await fixture.import(folder, { chunkSize, cacheWeight });
-          const before = await fixture.log();
-          for (const other of others) {
-            const report = await fixture.import(folder, { chunkSize: 4, cacheWeight: 8 });
-            expect(report.eventsAppended).toBe(0);
-            await fixture.others(other.run, commands[other.command]!).catch(() => undefined);
-          }
-          expect((await fixture.import(folder)).eventsAppended).toBe(0);
-          expect((await fixture.log()).slice(0, before.length)).toEqual(before);
+  it(
+    'adds nothing whatever the rows, the cuts and the others',
+    async () => {
+      const step = fc.record({
+        ahead: fc.nat(2),
+        run: fc.constantFrom('a', 'b'),
+        code: fc.constantFrom('Q', 'Q', 'S', 'S', 'OK', 'ERR', 'STOP', 'LOST', 'beat', 'beat', 'back'),
+      });
+      const other = fc.record({
+        until: fc.nat(40),
+        run: fc.constantFrom('a', 'b', 'a#2'),
+        command: fc.constantFrom('cancel', 'mark-failed', 'start', 'progress', 'complete', 'resolve'),
+      });
+      const commands: Record<string, RunCommand> = {
+        cancel,
+        'mark-failed': markFailed,
+        resolve,
+        start: { kind: 'start', at: LATER },
+        progress: { kind: 'progress', at: LATER, summaryCounts: null },
+        complete: {
+          kind: 'complete',
+          at: LATER,
+          outcome: 'failed',
+          summaryCounts: null,
+          failureSummary: [],
+          reasonCode: null,
+          reason: null,
         },
-      ),
-      { numRuns: 60 },
-    );
-  }, 120_000);
+      };
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(step, { minLength: 5, maxLength: 40 }),
+          fc.array(other, { maxLength: 4 }),
+          fc.constantFrom(1, 3, 100),
+          fc.constantFrom(1, 60_000),
+          async (steps, others, chunkSize, cacheWeight) => {
+            await fixture.clear();
+            let now = 0;
+            const events: string[] = [];
+            const beats: string[] = [];
+            for (const { ahead, run, code } of steps) {
+              now += ahead;
+              if (code === 'beat') beats.push(`${now},${run},x`);
+              else if (code === 'back') beats.push(`${Math.max(0, now - 5)},${run},x`);
+              else events.push(row(now, run, code));
+            }
+            folder.file('events/1.csv', events);
+            folder.file('beats/1.csv', beats);
+            for (const { until, run, command } of [...others].sort((a, b) => a.until - b.until)) {
+              await fixture.import(folder, { until: at(until), chunkSize, cacheWeight });
+              await fixture.others(run, commands[command]!).catch(() => undefined);
+            }
+            await fixture.import(folder, { chunkSize, cacheWeight });
+            const before = await fixture.log();
+            for (const other of others) {
+              const report = await fixture.import(folder, { chunkSize: 4, cacheWeight: 8 });
+              expect(report.eventsAppended).toBe(0);
+              await fixture.others(other.run, commands[other.command]!).catch(() => undefined);
+            }
+            expect((await fixture.import(folder)).eventsAppended).toBe(0);
+            expect((await fixture.log()).slice(0, before.length)).toEqual(before);
+          },
+        ),
+        { numRuns: 60 * TIMES },
+      );
+    },
+    120_000 * TIMES,
+  );
 });

@@ -65,7 +65,12 @@ describe('the projector engine', () => {
   afterEach(() => fixture.close());
 
   test('the same log gives the same rows whatever the batch size, and whether in one go or with stops between', async () => {
-    await fixture.write(simulateWorkload(WORKLOAD));
+    const workload = [...simulateWorkload(WORKLOAD)];
+    await fixture.write(workload.slice(0, 1_000));
+    await fixture.write([queue('bad')]);
+    await fixture.writeRaw('bad', 1, 'OperationRunStarted', { occurredAt: 42 });
+    await fixture.write(workload.slice(1_000));
+    await fixture.writeRaw('bad', 2, 'OperationRunProgressed', { occurredAt: T0, summaryCounts: null });
     const large = fixture.generation;
     const [small, resumed] = [await fixture.anotherGeneration(), await fixture.anotherGeneration()];
     await fixture.catchUp(large, { batchSize: 5000 });
@@ -79,8 +84,9 @@ describe('the projector engine', () => {
     await fixture.catchUp(resumed, { batchSize: 100 });
 
     const expected = await dumpGeneration(fixture.pool, large.schema);
-    expect(expected.run_facts).toHaveLength(WORKLOAD.runs);
-    expect(expected.operations_hub_runs).toHaveLength(WORKLOAD.runs);
+    expect(expected.run_facts).toHaveLength(WORKLOAD.runs + 1);
+    expect(expected.operations_hub_runs).toHaveLength(WORKLOAD.runs + 1);
+    expect(expected.parked_events).toHaveLength(2);
     expect(await dumpGeneration(fixture.pool, small.schema)).toEqual(expected);
     expect(await dumpGeneration(fixture.pool, resumed.schema)).toEqual(expected);
   }, 90_000);

@@ -57,9 +57,24 @@ describe('replays', () => {
     }
   });
 
+  /** Events that cannot be read, of a run and of none: parked wherever the log is projected. */
+  async function park(): Promise<void> {
+    const { rows } = await fixture.pool.query<{ run_id: string; version: number }>(
+      `select run_id, (facts->>'version')::int as version from ${fixture.generation.schema}.run_facts where active
+       order by run_id limit 1`,
+    );
+    const { run_id, version } = rows[0]!;
+    await fixture.writeRaw(run_id, version, 'OperationRunProgressed', { occurredAt: 42 });
+    await fixture.writeRaw(run_id, version + 1, 'OperationRunProgressed', { occurredAt: AS_OF });
+    await fixture.writeRaw('never-queued', 0, 'OperationRunStarted', { occurredAt: AS_OF });
+    await fixture.catchUp();
+  }
+
   test('a rebuild from facts equals one from the log, row for row; and one with the same rules equals the live one', async () => {
+    await park();
     const fromFacts = await build(await startReplay(context, { policyVersion: stricter }, OPERATOR));
     const rows = await dumpGeneration(fixture.pool, fromFacts.schema);
+    expect(rows.parked_events).toHaveLength(3);
     await abortReplay(context, fromFacts.id, OPERATOR);
     const fromLog = await build(
       await startReplay(context, { policyVersion: stricter, full: true }, OPERATOR),
@@ -75,6 +90,7 @@ describe('replays', () => {
 
   test('a rebuild that was stopped in any phase goes on and ends the same', async () => {
     const { pool, options } = fixture;
+    await park();
     const request = { policyVersion: stricter, full: true };
     const generation = await startReplay(context, request, OPERATOR);
     const judge = await judgeFor(pool, generation);
