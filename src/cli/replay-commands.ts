@@ -23,7 +23,10 @@ type Verb = <Args extends unknown[]>(
 
 const LOG_ENTRIES = 50;
 
-/** `opstruth replay ...`: whatever would change something only says so without `--apply`, but for `start`. */
+/**
+ * `opstruth replay ...`: a cutover only says what it would change without `--apply`. What loses nothing that cannot be had
+ * again is done when asked for, the way back from a bad cutover above all.
+ */
 export function addReplayCommands(program: Command, verb: Verb): void {
   const replay = program
     .command('replay')
@@ -84,7 +87,8 @@ export function addReplayCommands(program: Command, verb: Verb): void {
   replay
     .command('rollback')
     .description('go back to the generation that was live before')
-    .option('--apply', 'do it (without: only say what would be done)')
+    .option('--dry-run', 'only say what would be done')
+    .option('--apply', 'do it, as without this option')
     .option('--from <id>', 'only if this generation is still the live one', positive)
     .option('--reason <text>', 'why, kept with the decision')
     .action(verb((output, flags: RollbackFlags) => rollbackVerb(output, flags)));
@@ -92,14 +96,16 @@ export function addReplayCommands(program: Command, verb: Verb): void {
     .command('retire')
     .description('drop a standby or historical generation')
     .argument('<id>', 'a generation', positive)
-    .option('--apply', 'do it (without: only say what would be done)')
+    .option('--dry-run', 'only say what would be done')
+    .option('--apply', 'do it, as without this option')
     .option('--reason <text>', 'why, kept with the decision')
     .action(verb((output, id: number, flags: StepFlags) => retireReplayVerb(output, id, flags)));
   replay
     .command('abort')
     .description('give up a generation that is being built or waits for its cutover')
     .argument('<id>', 'a generation', positive)
-    .option('--apply', 'do it (without: only say what would be done)')
+    .option('--dry-run', 'only say what would be done')
+    .option('--apply', 'do it, as without this option')
     .option('--reason <text>', 'why, kept with the decision')
     .action(verb((output, id: number, flags: StepFlags) => abortReplayVerb(output, id, flags)));
 }

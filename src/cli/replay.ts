@@ -43,7 +43,7 @@ export interface CutoverFlags {
   readonly reason?: string;
 }
 export interface StepFlags {
-  readonly apply?: boolean;
+  readonly dryRun?: boolean;
   readonly reason?: string;
 }
 
@@ -129,15 +129,18 @@ export async function cutoverVerb(output: Output, id: number, flags: CutoverFlag
 }
 
 /** With `from` refused where another generation is live by now, as when two operators go back at once. */
-export async function rollbackVerb(output: Output, { apply = false, from: expected, reason }: RollbackFlags) {
+export async function rollbackVerb(
+  output: Output,
+  { dryRun = false, from: expected, reason }: RollbackFlags,
+) {
   await onReplays(async ({ context }) => {
     const operator = operatorOf(reason);
     const { from, to } = await previewRollBack(context, expected);
-    if (apply) await rollBack(context, operator, from);
-    output.result({ applied: apply, from, to }, () => [
-      apply
-        ? `generation ${to} is live again; ${from} is standby`
-        : `would make generation ${to} live again and ${from} standby; add --apply --from ${from}`,
+    if (!dryRun) await rollBack(context, operator, from);
+    output.result({ applied: !dryRun, from, to }, () => [
+      dryRun
+        ? `would make generation ${to} live again and ${from} standby; --from ${from} makes sure of it`
+        : `generation ${to} is live again; ${from} is standby`,
     ]);
   });
 }
@@ -153,19 +156,19 @@ export async function abortReplayVerb(output: Output, id: number, flags: StepFla
 async function endReplay(
   output: Output,
   id: number,
-  { apply = false, reason }: StepFlags,
+  { dryRun = false, reason }: StepFlags,
   action: 'abort' | 'retire',
 ) {
   await onReplays(async ({ context }) => {
     const operator = operatorOf(reason);
     const end = action === 'abort' ? abortReplay : retireGeneration;
-    if (apply) await end(context, id, operator);
-    else await previewEnding(context, id, action);
+    if (dryRun) await previewEnding(context, id, action);
+    else await end(context, id, operator);
     const { state } = await requireGeneration(context, id);
-    output.result({ applied: apply, id, state }, () => [
-      apply
-        ? `generation ${id} is ${action === 'abort' ? 'aborted' : 'retired'}: its tables are dropped`
-        : `would ${action} generation ${id}, which is ${state}, and drop its tables; add --apply`,
+    output.result({ applied: !dryRun, id, state }, () => [
+      dryRun
+        ? `would ${action} generation ${id}, which is ${state}, and drop its tables`
+        : `generation ${id} is ${action === 'abort' ? 'aborted' : 'retired'}: its tables are dropped`,
     ]);
   });
 }

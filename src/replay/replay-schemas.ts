@@ -56,11 +56,14 @@ export const cutoverBody = z.strictObject({
 });
 export type CutoverBody = z.infer<typeof cutoverBody>;
 
-export const stepBody = z.strictObject({ apply, reason });
+/** What loses nothing that cannot be had again is done when asked for, the way back from a bad cutover above all. */
+const applyAtOnce = z.boolean().default(true).describe('False: only say what would be done.');
+
+export const stepBody = z.strictObject({ apply: applyAtOnce, reason });
 export type StepBody = z.infer<typeof stepBody>;
 
 export const rollbackBody = z.strictObject({
-  apply,
+  apply: applyAtOnce,
   from: id
     .optional()
     .describe('The generation that is live, as a preview told: refused when another is by now.'),

@@ -22,7 +22,7 @@ import { replayStatus } from './replay-status';
 import { abortReplay, retireGeneration } from './replays';
 import type { Operator } from './replays';
 
-/** Decisions about generations. Each is a preview unless `apply` is set. */
+/** Decisions about generations. A cutover is a preview unless `apply` is set, the others are where it is false. */
 @OnPlane('system')
 @UseInterceptors(ReplayRefusals)
 @Controller('system/projections')
@@ -58,7 +58,7 @@ export class ReplayStepsController {
   @ApiOperation({
     summary: 'Go back to the generation that was live before',
     description:
-      'Only a preview without `apply`. With `from`, as a preview told it, it is refused with 409 once ' +
+      'Only a preview with `apply: false`. With `from`, as a preview told it, it is refused with 409 once ' +
       'another generation is live.',
   })
   @HttpCode(200)
@@ -78,7 +78,7 @@ export class ReplayStepsController {
   @ApiOperation({
     summary: 'Drop a standby or historical generation',
     description:
-      'Only a preview without `apply`, refused as the step itself would be. A generation that is retired ' +
+      'Only a preview with `apply: false`, refused as the step itself would be. A generation that is retired ' +
       'cannot be gone back to.',
   })
   @HttpCode(200)
@@ -98,7 +98,7 @@ export class ReplayStepsController {
   @ApiOperation({
     summary: 'Give up a replay before its cutover',
     description:
-      'Only a preview without `apply`, refused as the step itself would be. What was built is dropped.',
+      'Only a preview with `apply: false`, refused as the step itself would be. What was built is dropped.',
   })
   @HttpCode(200)
   @NeedsCapability('projections.operate')

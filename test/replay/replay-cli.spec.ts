@@ -113,7 +113,7 @@ test('plan --full tells the events of the log, and the time at an assumed rate u
   expect(after.text).not.toContain('assumed');
 });
 
-test('start builds with a bar; cutover previews, refuses, is forced; rollback and retire ask for --apply', async () => {
+test('start builds with a bar; cutover previews, refuses, is forced; rollback and retire act unless it is a dry run', async () => {
   const first = fixture.generation.id;
   const started = await run((output) =>
     startReplayVerb(output, { policy: fixture.stricter, reason: 'tighter' }),
@@ -166,13 +166,13 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   );
   expect(await liveId()).toBe(id);
 
-  expect((await run((output) => rollbackVerb(output, {}))).text).toMatch(
-    new RegExp(`^would make .*; add --apply --from ${id}$`),
+  expect((await run((output) => rollbackVerb(output, { dryRun: true }))).text).toMatch(
+    new RegExp(`^would make .*; --from ${id} makes sure of it$`),
   );
   expect(await liveId()).toBe(id);
   // As one who read the preview before somebody else went back.
   errors = [];
-  const late = await run((output) => rollbackVerb(output, { apply: true, from: first }), true);
+  const late = await run((output) => rollbackVerb(output, { from: first }), true);
   expect(late).toMatchObject({ exitCode: 1, value: undefined });
   expect(JSON.parse(errors.join(''))).toEqual({
     error: `generation ${first} is no longer live: ${id} is`,
@@ -180,12 +180,14 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
     details: [],
   });
   expect(await liveId()).toBe(id);
-  await run((output) => rollbackVerb(output, { apply: true, reason: 'too quiet' }));
+  await run((output) => rollbackVerb(output, { reason: 'too quiet' }));
   expect(await liveId()).toBe(first);
 
-  expect((await run((output) => retireReplayVerb(output, id, {}))).text).toMatch(/standby.*; add --apply$/);
+  expect((await run((output) => retireReplayVerb(output, id, { dryRun: true }))).text).toMatch(
+    /^would retire .* standby, and drop its tables$/,
+  );
   expect(await stateOf(id)).toBe('standby');
-  await run((output) => retireReplayVerb(output, id, { apply: true }));
+  await run((output) => retireReplayVerb(output, id, {}));
   expect(await stateOf(id)).toBe('retired');
   expect(await fixture.audited()).toEqual([
     { actor: 'olga', action: 'replay.start', reason: 'tighter' },
@@ -268,7 +270,7 @@ test('a build that fails ends with exit code 1 and its words, and stays to be re
   expect(failed.text).toMatch(/failure: .*run_facts" does not exist/);
 });
 
-test('status lists generations or tells of one; abort asks for --apply; refusals are told in words', async () => {
+test('status lists generations or tells of one; abort has a dry run; refusals are told in words', async () => {
   await run((output) =>
     startReplayVerb(output, { until: { at: '2026-01-01T00:10:00.000Z' }, reason: 'the outage' }),
   );
@@ -277,15 +279,15 @@ test('status lists generations or tells of one; abort asks for --apply; refusals
   expect(list.lines).toHaveLength(3);
   expect((await run((output) => replayStatusVerb(output, 2))).text).toMatch(/^generation 2 is ready\n/);
 
-  expect((await run((output) => abortReplayVerb(output, 2, {}))).text).toMatch(/^would abort.*add --apply$/);
-  await run((output) => abortReplayVerb(output, 2, { apply: true }));
+  expect((await run((output) => abortReplayVerb(output, 2, { dryRun: true }))).text).toMatch(/^would abort/);
+  await run((output) => abortReplayVerb(output, 2, {}));
   expect((await run((output) => replayStatusVerb(output, 2))).text).toContain('failure: aborted by olga');
 
   for (const refused of [
     (output: Output) => replayStatusVerb(output, 9),
     (output: Output) => planReplayVerb(output, { policy: 99 }),
     (output: Output) => startReplayVerb(output, { classifier: 99 }),
-    (output: Output) => rollbackVerb(output, { apply: true }),
+    (output: Output) => rollbackVerb(output, {}),
   ])
     expect((await run(refused)).exitCode).toBe(1);
   expect(errors.join('')).toMatch(
@@ -296,7 +298,7 @@ test('status lists generations or tells of one; abort asks for --apply; refusals
 test('log tells who did what to which generation and why, the latest first, and no more than asked for', async () => {
   expect((await run((output) => replayLogVerb(output, 50))).lines).toEqual(['nothing was done yet']);
   await run((output) => startReplayVerb(output, { detach: true, reason: 'tighter' }));
-  await run((output) => abortReplayVerb(output, 2, { apply: true }));
+  await run((output) => abortReplayVerb(output, 2, {}));
   const log = await run((output) => replayLogVerb(output, 50));
   expect(log.value).toMatchObject([
     { actor: 'olga', action: 'replay.abort', generation: 2, reason: null },
@@ -350,11 +352,11 @@ test('the command line hands flags over as the verbs take them, and refuses othe
   await program.parseAsync(['replay', 'start', '--policy', '3', '--full', '--until', '1.2'], {
     from: 'user',
   });
-  await program.parseAsync(['replay', 'rollback', '--apply', '--from', '4'], { from: 'user' });
+  await program.parseAsync(['replay', 'rollback', '--dry-run', '--from', '4'], { from: 'user' });
   expect(calls).toEqual([
     [7, { maxChange: 2.5, force: true }],
     [{ policy: 3, full: true, until: { position: { commit: 1n, prepare: 2n } } }],
-    [{ apply: true, from: 4 }],
+    [{ dryRun: true, from: 4 }],
   ]);
   for (const command of program.commands[0]!.commands)
     command.exitOverride().configureOutput({ writeErr: () => undefined });

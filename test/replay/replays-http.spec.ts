@@ -116,9 +116,13 @@ test('a cutover is a preview until it is applied, is refused with its objections
   expect((await app.post(`replays/${id}/cutover`, forced)).answer.data).toMatchObject({ applied: true });
   expect(await liveId()).toBe(id);
 
-  expect((await app.post('rollback')).answer.data).toEqual({ applied: false, from: id, to: before });
+  expect((await app.post('rollback', { apply: false })).answer.data).toEqual({
+    applied: false,
+    from: id,
+    to: before,
+  });
   expect(await liveId()).toBe(id);
-  const back = await app.post('rollback', { apply: true, reason: 'too loud' });
+  const back = await app.post('rollback', { reason: 'too loud' });
   expect(back.answer.data).toEqual({ applied: true, from: id, to: before });
   expect(await liveId()).toBe(before);
   for (const apply of [false, true]) {
@@ -131,11 +135,11 @@ test('a cutover is a preview until it is applied, is refused with its objections
   }
   expect(await liveId()).toBe(before);
 
-  expect((await app.post(`replays/${id}/retire`)).answer.data).toMatchObject({
+  expect((await app.post(`replays/${id}/retire`, { apply: false })).answer.data).toMatchObject({
     applied: false,
     replay: { state: 'standby' },
   });
-  expect((await app.post(`replays/${id}/retire`, { apply: true })).answer.data).toMatchObject({
+  expect((await app.post(`replays/${id}/retire`)).answer.data).toMatchObject({
     applied: true,
     replay: { id, state: 'retired' },
   });
@@ -276,8 +280,10 @@ test('every step says what stands in its way', async () => {
     409,
     'not_caught_up',
   ]);
-  expect((await app.post(`replays/${id}/abort`)).answer.data).toMatchObject({ applied: false });
-  expect((await app.post(`replays/${id}/abort`, { apply: true, reason: 'no' })).answer.data).toMatchObject({
+  expect((await app.post(`replays/${id}/abort`, { apply: false })).answer.data).toMatchObject({
+    applied: false,
+  });
+  expect((await app.post(`replays/${id}/abort`, { reason: 'no' })).answer.data).toMatchObject({
     applied: true,
     replay: { state: 'failed', failure: 'aborted by olga' },
   });
