@@ -11,7 +11,7 @@ import { dueRuns } from './projector/due-runs';
 import type { AppliedBatch } from './projector/generation-projector';
 import { createLease } from './projector/lease';
 import { judgeFor } from './projector/live-classification';
-import { createProjectorHealth, runProjectorRole } from './projector/projector-role';
+import { runProjectorRole } from './projector/projector-role';
 import type { ProjectorHealth } from './projector/projector-role';
 import { runAuditLoop } from './audit/audit-loop';
 import { runReplayWorker } from './replay/replay-worker';
@@ -32,7 +32,6 @@ const AUDIT_SAMPLE = 20;
 
 /** A process's loops that are not HTTP. */
 export interface BackgroundRoles {
-  readonly projector: ProjectorHealth;
   /** Rejects when a loop has ended by an error, and settles in no other way: see Server.failure. */
   readonly failure: Promise<never>;
   /** Ends the loops between two transactions, gives the lease back, and waits for all of it. */
@@ -44,12 +43,19 @@ export function startBackgroundRoles(
   executor: RunCommandExecutor,
   keys: IdempotencyKeys,
   log: Logger,
-  { build, onBatch }: { readonly build: Build; readonly onBatch?: (batch: AppliedBatch) => void },
+  {
+    projector,
+    build,
+    onBatch,
+  }: {
+    readonly projector: ProjectorHealth;
+    readonly build: Build;
+    readonly onBatch?: (batch: AppliedBatch) => void;
+  },
 ): BackgroundRoles {
   const { config, pool, store, clock } = runtime;
   const stopping = new AbortController();
   const { signal } = stopping;
-  const projector = createProjectorHealth();
   const loops = [refreshLoop(runtime, log, signal), forgetLoop(keys, clock, log, signal)];
 
   const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
@@ -118,7 +124,6 @@ export function startBackgroundRoles(
   failure.catch(() => undefined); // the log has it, whether or not anybody waits
 
   return {
-    projector,
     failure,
     async stop() {
       stopping.abort();

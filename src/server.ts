@@ -12,6 +12,7 @@ import { configureHttp, createHttpAdapter } from './http/http-app';
 import { NestLogger } from './observability/logger';
 import { Metrics } from './observability/metrics';
 import { observeProjections } from './projection-observability';
+import { createProjectorHealth } from './projector/projector-role';
 import { followProjections } from './projector/projection-news';
 import { buildHere } from './replay/replay-worker';
 import type { Build } from './replay/replay-worker';
@@ -53,19 +54,23 @@ export async function startServer(
   if (config.eventStoreUrl !== undefined)
     runtime.observeSubscriptions(observeSubscriptions(metrics, () => runtime.store.tail()));
   const { onBatch } = observed;
-  const roles = startBackgroundRoles(runtime, executor, app.get(IdempotencyKeys), log, { build, onBatch });
-  app.get(Readiness).add(...observed.probes(roles.projector));
+  const projector = createProjectorHealth();
+  app.get(Readiness).add(...observed.probes(projector));
+  try {
+    await app.listen(config.port, config.host);
+  } catch (error) {
+    await app.close();
+    await projected.close();
+    throw error;
+  }
+  // Only now: a process that cannot serve must not have ended a run before it ends itself.
+  const loops = { projector, build, onBatch };
+  const roles = startBackgroundRoles(runtime, executor, app.get(IdempotencyKeys), log, loops);
   const close = async () => {
     await app.close();
     await roles.stop();
     await projected.close();
   };
-  try {
-    await app.listen(config.port, config.host);
-  } catch (error) {
-    await close();
-    throw error;
-  }
   const url = (await app.getUrl()).replace('[::1]', 'localhost');
   log.info({ url, roles: [...config.roles] }, 'serving');
   return { url, executor, failure: roles.failure, close };

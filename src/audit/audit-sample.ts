@@ -1,4 +1,8 @@
 import type { PoolClient } from 'pg';
+import type { EventStore } from '../event-store/event-store';
+import { isRunStream, runIdOf } from '../events/operation-run-events';
+import { comparePositions } from '../events/position';
+import type { Generation } from '../projector/generations';
 
 /** Pages to look at beyond one per run, so that a small sample does not come back empty by chance. */
 const SPARE_PAGES = 10;
@@ -31,6 +35,34 @@ export async function pickRuns(
         random,
       );
   }
+}
+
+/** The runs that up to `size` events speak of, somewhere in what a generation has read of the log. One query. */
+export async function runsSomewhere(
+  store: Pick<EventStore, 'readAll'>,
+  { checkpoint }: Pick<Generation, 'checkpoint'>,
+  size: number,
+  random: () => number,
+): Promise<string[]> {
+  const from = { commit: BigInt(Math.floor(random() * Number(checkpoint.commit))), prepare: 0n };
+  const streams = (await store.readAll(from, size))
+    .filter(({ position }) => comparePositions(position, checkpoint) <= 0)
+    .map(({ streamId }) => streamId);
+  return [...new Set(streams)].filter(isRunStream).map(runIdOf);
+}
+
+/** Those of `runIds` that have no facts. */
+export async function missingIn(
+  client: PoolClient,
+  schema: string,
+  runIds: readonly string[],
+): Promise<string[]> {
+  const { rows } = await client.query<{ run_id: string }>(
+    `select told.run_id from unnest($1::text[]) as told (run_id)
+     where not exists (select from ${schema}.run_facts f where f.run_id = told.run_id)`,
+    [runIds],
+  );
+  return rows.map(({ run_id }) => run_id);
 }
 
 /** A stretch of a generation's run ids, in their order, and some of them picked at random. */

@@ -16,7 +16,7 @@ import { Differences } from './audit-differences';
 import type { AuditDifference } from './audit-differences';
 import { inSnapshot } from '../db/transaction';
 import { generationIn, rowsOfRuns, storedColumns } from './audit-snapshot';
-import { pickRuns } from './audit-sample';
+import { missingIn, pickRuns, runsSomewhere } from './audit-sample';
 
 export interface AuditContext {
   readonly pool: Pool;
@@ -38,7 +38,8 @@ export interface AuditReport {
 /** A run as the generation has it: everything of it that was stored at one instant. */
 interface StoredState {
   readonly runId: string;
-  readonly facts: Row;
+  /** Null where the generation has none of a run that the log tells of. */
+  readonly facts: Row | null;
   /** The revision from which on its events are set aside; null when none is. */
   readonly parkedFrom: number | null;
   /** Its row in each keyed table, by the table's place among all tables. */
@@ -57,7 +58,8 @@ interface Sample {
 /**
  * Folds `sample` random runs of a generation anew from the log's first event on and compares what comes out with every
  * row that the generation has of them. Finds what lag cannot tell: events skipped or applied twice, and folds, classifiers
- * or surfaces that are not pure. Reads only; a constant number of queries whatever the sample. `random` as `Math.random`.
+ * or surfaces that are not pure. As many events somewhere in the log are looked at for runs that the generation has lost. Reads
+ * only; a constant number of queries whatever the sample. `random` as `Math.random`.
  */
 export async function auditStreams(
   context: AuditContext,
@@ -67,18 +69,21 @@ export async function auditStreams(
     random,
   }: { readonly generation: Generation; readonly sample: number; readonly random: () => number },
 ): Promise<AuditReport> {
-  return auditPicked(context, generation, (client, schema) => pickRuns(client, schema, sample, random));
+  // Where a historical generation ends in the middle of the log is known only run by run.
+  const told = isHistorical(generation) ? [] : await runsSomewhere(context.store, generation, sample, random);
+  return auditPicked(context, generation, (client, schema) => pickRuns(client, schema, sample, random), told);
 }
 
-/** The same for the runs that `pick` names, out of the snapshot in which they are looked at. */
+/** The same for the runs that `pick` names, out of the snapshot in which they are looked at, and those of `told` that are missing in it. */
 export async function auditPicked(
   { pool, store, surfaces }: AuditContext,
   { id }: Pick<Generation, 'id'>,
   pick: PickRuns,
+  told: readonly string[] = [],
 ): Promise<AuditReport> {
   const tables = tablesOf(surfaces);
   const { generation, runs, discarded } = await inSnapshot(pool, (client) =>
-    readSample(client, id, surfaces, pick),
+    readSample(client, id, surfaces, pick, told),
   );
   const judge = await judgeFor(pool, generation);
   // After the snapshot and not within it: the log only grows, and this needs no second connection beside a held one.
@@ -100,6 +105,8 @@ export async function auditPicked(
     const after = change && { ...change.after, incomplete };
     const content = after && (incomplete ? contentOf(tables, after) : change.content);
     differences.addRow(FACTS, runId, facts, after ? factsRow(after) : null);
+    // Of a run that is missing nobody knows where its other rows would be.
+    if (!facts) continue;
     tables.forEach((table, index) => {
       if (table.kind === 'keyed')
         differences.addRow(
@@ -113,7 +120,7 @@ export async function auditPicked(
   return {
     generation: generation.id,
     position: formatPosition(generation.checkpoint),
-    runs: runs.length,
+    runs: runs.filter(({ facts }) => facts !== null).length,
     differences: differences.count,
     found: differences.first,
   };
@@ -124,11 +131,13 @@ async function readSample(
   generationId: number,
   surfaces: readonly Surface[],
   pick: PickRuns,
+  told: readonly string[],
 ): Promise<Sample> {
   const generation = await generationIn(client, generationId);
   const { schema } = generation;
   const runIds = await pick(client, schema);
-  const streamIds = runIds.map(streamOf);
+  const missing = await missingIn(client, schema, told);
+  const streamIds = [...runIds, ...missing].map(streamOf);
   const { rows: facts } = await client.query<Row & { run_id: string; workspace_id: string }>(
     `select ${storedColumns(FACTS.columns, 't')} from ${schema}.${FACTS.name} t where t.run_id = any($1::text[])`,
     [runIds],
@@ -146,17 +155,25 @@ async function readSample(
   return {
     generation,
     discarded: await new DiscardedEvents(client).refresh(),
-    runs: facts.map((row) => ({
-      runId: row.run_id,
-      facts: row,
-      parkedFrom: parkedFrom.get(row.run_id) ?? null,
-      rows: new Map(
-        [...shown].flatMap(([index, rows]) => {
-          const found = rows.get(row.run_id);
-          return found ? [[index, found] as const] : [];
-        }),
-      ),
-    })),
+    runs: [
+      ...facts.map((row) => ({
+        runId: row.run_id,
+        facts: row,
+        parkedFrom: parkedFrom.get(row.run_id) ?? null,
+        rows: new Map(
+          [...shown].flatMap(([index, rows]) => {
+            const found = rows.get(row.run_id);
+            return found ? [[index, found] as const] : [];
+          }),
+        ),
+      })),
+      ...missing.map((runId) => ({
+        runId,
+        facts: null,
+        parkedFrom: parkedFrom.get(runId) ?? null,
+        rows: new Map<number, Row>(),
+      })),
+    ],
   };
 }
 
@@ -171,7 +188,7 @@ function foldedEvents(
 ): StoredEvent[] {
   if (parkedFrom !== null) return stream.filter(({ revision }) => revision < parkedFrom);
   // By source time a historical generation ends inside streams, at no position: its own version must do.
-  if (isHistorical(generation)) {
+  if (facts && isHistorical(generation)) {
     const { version } = JSON.parse(String(facts.facts)) as { version: number };
     return stream.filter(({ revision }) => revision < version);
   }

@@ -47,6 +47,11 @@ export class EventStoreClosedError extends Error {
   override readonly name = 'EventStoreClosedError';
 }
 
+/** The log could not be reached, or did not answer, for as long as it was tried. What was asked is safe to repeat. */
+export class EventStoreUnavailableError extends Error {
+  override readonly name = 'EventStoreUnavailableError';
+}
+
 /** A subscription that ended at once without a word would have whoever starts over do so for ever. */
 export function refuseIfClosed(closing: AbortSignal): void {
   if (closing.aborted) throw new EventStoreClosedError('the event store is closed');

@@ -1,11 +1,7 @@
 import { sleep } from './abortable';
 import { LogClient } from './eventstoredb-client';
-import {
-  EventStoreRefusedError,
-  EventStoreUnavailableError,
-  describe,
-  isTransient,
-} from './eventstoredb-errors';
+import { EventStoreUnavailableError } from './event-store';
+import { EventStoreRefusedError, describe, isTransient } from './eventstoredb-errors';
 
 export interface Connection {
   /** The client of the moment; another one after several failures. Throws once the connection is closed. */

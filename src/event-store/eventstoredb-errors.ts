@@ -1,6 +1,6 @@
 import { ErrorType, isCommandError } from '@eventstore/db-client';
 import { UnstorableEventError } from './encode-event';
-import { EventTooLargeError } from './event-store';
+import { EventStoreUnavailableError, EventTooLargeError } from './event-store';
 
 /** Nothing came back in time. Whether the server has done it is not known. */
 export class NoAnswerError extends Error {
@@ -10,11 +10,6 @@ export class NoAnswerError extends Error {
 /** A subscription or append call ended without an error; by itself that says nothing about the log. */
 export class CallEndedError extends Error {
   override readonly name = 'CallEndedError';
-}
-
-/** EventStoreDB could not be reached, or did not answer, for as long as it was tried. */
-export class EventStoreUnavailableError extends Error {
-  override readonly name = 'EventStoreUnavailableError';
 }
 
 /** The server understood and said no; asking again would not help. */

@@ -6,9 +6,9 @@ import type { EventFilter } from './event-store';
 import { backOffMs } from './eventstoredb-connection';
 import type { Connection } from './eventstoredb-connection';
 import type { LogClient } from './eventstoredb-client';
+import { EventStoreUnavailableError } from './event-store';
 import {
   EventStoreRefusedError,
-  EventStoreUnavailableError,
   NoAnswerError,
   describe,
   errorType,

@@ -1,5 +1,6 @@
 import { HttpException } from '@nestjs/common';
 import { ZodError } from 'zod';
+import { isUnreachable } from '../db/database';
 import { Problem } from './problem';
 import type { FieldError, ProblemCode } from './problem';
 
@@ -23,6 +24,7 @@ const CODE_OF_STATUS: Readonly<Record<number, ProblemCode>> = {
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof ZodError) return Problem.invalidRequest(fieldErrors(error));
+  if (isUnreachable(error)) return Problem.notReady('the database does not answer', { cause: error });
   const status = statusOf(error);
   const code = CODE_OF_STATUS[status];
   if (!code || !(error instanceof Error)) return new Problem('internal', { cause: error });

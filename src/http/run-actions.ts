@@ -69,7 +69,9 @@ export function actionsOn(run: ClassifiedRun, principal: Principal, question: Qu
   });
 }
 
-function refusal({ facts, timeline }: ClassifiedRun, command: RunCommand): string | null {
+function refusal({ facts, timeline, incomplete }: ClassifiedRun, command: RunCommand): string | null {
+  // The log holds more than is known here, and most likely nothing that a command could be decided on.
+  if (incomplete) return 'one of its events could not be applied, and waits for an operator';
   const decision = decide(facts, command, () => timeline);
   if (!decision.accepted) return decision.rejection.message;
   return decision.events.length === 0 ? 'the run is so already' : null;

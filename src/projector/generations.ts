@@ -1,5 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { transaction } from '../db/transaction';
+import { canonicalInstant } from '../events/instant';
+import { formatPosition } from '../events/position';
 import type { Position } from '../events/position';
 import { indexesSql, runFactsIndexesSql, surfacesDigest, tablesSql } from './generation-schema';
 import type { Surface } from './surface';
@@ -36,6 +38,15 @@ export interface Generation {
   readonly reason: string | null;
   /** Higher the later it stopped being live; null when it never was, or still is for the first time. */
   readonly standbyNumber: number | null;
+}
+
+/** Where a historical generation ends: an instant or a position. */
+export function untilOf({
+  untilAt,
+  untilPosition,
+}: Pick<Generation, 'untilAt' | 'untilPosition'>): string | null {
+  if (untilPosition) return formatPosition(untilPosition);
+  return untilAt === null ? null : canonicalInstant(untilAt);
 }
 
 export function isHistorical(generation: Pick<Generation, 'untilAt' | 'untilPosition'>): boolean {

@@ -4,7 +4,7 @@ import type { Clock } from '../events/instant';
 import { micros } from '../events/instant';
 import { formatPosition } from '../events/position';
 import { isSchemaGone } from '../db/schema-gone';
-import { generationById, listGenerations } from './generations';
+import { generationById, isHistorical, listGenerations, untilOf } from './generations';
 import type { Generation, GenerationState } from './generations';
 import { loadParkedStreams } from './parked-streams';
 
@@ -14,6 +14,8 @@ export interface GenerationStatus {
   readonly classifierVersion: number;
   readonly policyVersion: number;
   readonly position: string;
+  /** Where a historical generation ends: an instant or a position. */
+  readonly until: string | null;
   readonly eventsApplied: number;
   /** Events in the log that are not in the read tables yet; `exact` is false when there are more than were counted. */
   readonly lag: { readonly events: number; readonly exact: boolean; readonly seconds: number };
@@ -39,6 +41,8 @@ export interface ProjectionStatus {
   /** Who projects, and until when unless they renew. */
   readonly lease: { readonly holder: string; readonly expiresAt: string } | null;
 }
+
+const NOTHING_PENDING = { events: 0, oldestRecordedAt: null };
 
 /** Counting stops here: past it the reader learns that there is a lot, not how much. */
 const LAG_COUNT_LIMIT = 100_000;
@@ -85,7 +89,8 @@ async function statusOf(
   audit: GenerationStatus['audit'],
 ): Promise<GenerationStatus | null> {
   const [pending, parked] = await Promise.all([
-    store.pending(generation.checkpoint, LAG_COUNT_LIMIT),
+    // A historical generation is to come no further, and nobody must be alarmed that it does not.
+    isHistorical(generation) ? NOTHING_PENDING : store.pending(generation.checkpoint, LAG_COUNT_LIMIT),
     loadParkedStreams(pool, generation.schema).catch(async (error: unknown) => {
       const now = isSchemaGone(error) ? await generationById(pool, generation.id) : generation;
       if (now && hasTables(now)) throw error;
@@ -100,6 +105,7 @@ async function statusOf(
     classifierVersion: generation.classifierVersion,
     policyVersion: generation.policyVersion,
     position: formatPosition(generation.checkpoint),
+    until: untilOf(generation),
     eventsApplied: generation.eventsApplied,
     lag: {
       events: pending.events,

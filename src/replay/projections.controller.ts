@@ -28,6 +28,10 @@ const statusSchema = z
         classifierVersion: z.int(),
         policyVersion: z.int(),
         position: z.string(),
+        until: z
+          .string()
+          .nullable()
+          .describe('Where a historical generation ends: an instant or a position.'),
         eventsApplied: z.int(),
         lag: z.object({ events: z.int(), exact: z.boolean(), seconds: z.number() }),
         parked: z.object({ streams: z.int(), events: z.int() }),

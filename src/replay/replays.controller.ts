@@ -45,15 +45,16 @@ export class ReplaysController implements OnModuleDestroy {
     private readonly timing: ReplayEventsTiming = DEFAULT_REPLAY_EVENTS_TIMING,
   ) {}
 
-  /** Changes nothing, so that whoever may read may ask. The router's '::' is a colon. */
+  /** Changes nothing, but judges every run: for operators. The router's '::' is a colon. */
   @Post('replays::plan')
   @ApiOperation({
     summary: 'What a replay would change, without building anything',
     description:
       "Judges the live generation's runs at `asOf` by the rules in force and by those asked for, and " +
-      'estimates how long the build would take. Needs no capability.',
+      'estimates how long the build would take.',
   })
   @HttpCode(200)
+  @NeedsCapability('projections.operate')
   @Answers(planAnswer)
   async plan(@ParsedBody(planBody) { asOf, ...candidate }: PlanBody) {
     await requireCandidate(this.context, candidate);
@@ -152,6 +153,7 @@ export class ReplaysController implements OnModuleDestroy {
       'Judges at `asOf` every run that both have got to: how many go from which class to which, with ' +
       'samples. Refused with 409 unless the generation is ready or a standby.',
   })
+  @NeedsCapability('projections.operate')
   @Answers(diffAnswer)
   async diff(@ParsedParams(replayParams) { id }: ReplayParams, @ParsedQuery(diffQuery) { asOf }: DiffQuery) {
     const { pool, clock } = this.context;

@@ -46,6 +46,23 @@ async function damaged<T>(statement: string, table: string, work: () => Promise<
   }
 }
 
+test('a run whose facts were gone was never found missing by a sample, which was drawn from the facts alone', async () => {
+  const { generation, options, pool } = fixture;
+  const { rows } = await pool.query<{ run_id: string }>(
+    `select run_id from ${generation.schema}.run_facts order by run_id limit 1`,
+  );
+  const runId = rows[0]!.run_id;
+  const statement = `delete from $schema.run_facts where run_id = '${runId}'`;
+  await damaged(statement, 'run_facts', async () => {
+    const now = (await generationById(pool, generation.id))!;
+    // From the beginning of the log.
+    const report = await auditStreams(options, { generation: now, sample: ALL, random: () => 0 });
+    expect(report.found).toEqual([
+      { runId, table: 'run_facts', column: '(row)', stored: 'missing', expected: 'present' },
+    ]);
+  });
+});
+
 describe('a generation that says what the log says', () => {
   test('differs in nothing: parked, discarded, retried, reconciled and late runs included', async () => {
     const report = await streams();

@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EventTooLargeError } from '../../src/event-store/event-store';
+import { EventStoreUnavailableError, EventTooLargeError } from '../../src/event-store/event-store';
 import { LogClient } from '../../src/event-store/eventstoredb-client';
 import { parseConnectionString } from '../../src/event-store/eventstoredb-connection-string';
 import {
   AnotherLogError,
   CallEndedError,
   EventStoreRefusedError,
-  EventStoreUnavailableError,
 } from '../../src/event-store/eventstoredb-errors';
 import { readStream } from '../../src/event-store/eventstoredb-reads';
 import { START } from '../../src/events/position';

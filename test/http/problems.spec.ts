@@ -27,6 +27,8 @@ const THROWN: Record<string, () => unknown> = {
   nest: () => new NotFoundException('no such thing'),
   teapot: () => new HttpException('short and stout', 418),
   zod: () => z.object({ a: z.string() }).safeParse({}).error,
+  database: () => Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' }),
+  lost: () => new Error('Connection terminated unexpectedly'),
   bug: () => new Error('connection to db.internal:5432 refused, password hunter2'),
   text: () => 'thrown text',
 };
@@ -111,6 +113,8 @@ describe('problems', () => {
     ['position', 503, { code: 'position_not_reached', minPosition: '9.9', position: '8.1' }],
     ['key', 422, { code: 'idempotency_key_reused' }],
     ['ready', 503, { code: 'not_ready', detail: 'no generation is live' }],
+    ['database', 503, { code: 'not_ready', detail: 'the database does not answer' }],
+    ['lost', 503, { code: 'not_ready', detail: 'the database does not answer' }],
     ['missing', 404, { code: 'not_found' }],
     ['nest', 404, { code: 'not_found', detail: 'no such thing' }],
     ['zod', 400, { code: 'invalid_request', errors: [{ path: 'a', message: expect.any(String) as string }] }],
