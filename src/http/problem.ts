@@ -116,7 +116,8 @@ export class Problem extends Error {
 
   static preconditionFailed(currentVersion: number): Problem {
     return new Problem('precondition_failed', {
-      detail: `the run is at version ${currentVersion}`,
+      // The ETag of a page is over its content: whoever has sent that has to learn what to send instead.
+      detail: `the run is at version ${currentVersion}; If-Match takes a version in quotes, as a command's ETag or \`data.version\` gave it`,
       members: { currentVersion },
     });
   }
