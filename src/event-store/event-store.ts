@@ -22,6 +22,9 @@ export type AppendResult =
 /** Data and metadata of one event, as JSON: below EventStoreDB's limit, so that a log can move between stores. */
 export const MAX_EVENT_BYTES = 256 * 1024;
 
+/** A limit of `pending` that no log reaches. */
+export const COUNT_ALL = 1_000_000_000;
+
 /** Narrows a read to event types. An empty or absent list means every run event. */
 export interface EventFilter {
   readonly types?: readonly string[];
