@@ -77,7 +77,10 @@ export type AuthConfig = (
 export interface Config {
   /** Absent: the embedded PostgreSQL under `home`. */
   readonly databaseUrl?: string;
-  /** Connections at most, per process. */
+  /**
+   * Connections at most in each of a process's two pools. Beside them it has one for each channel that it listens on, at
+   * most two, and as a projector one for each generation that it follows.
+   */
   readonly databasePoolSize: number;
   /** Absolute folder of everything this installation keeps on disk. */
   readonly home: string;

@@ -1,5 +1,6 @@
 import { sql } from 'kysely';
 import type { RawBuilder, SqlBool } from 'kysely';
+import { oneOf } from '../db/one-of';
 import type { Scope } from './principal';
 
 export interface ScopeColumns {
@@ -56,11 +57,4 @@ function byWorkspace({ grants }: Extract<Scope, { kind: 'grants' }>) {
     limited.set(workspaceId, new Set([...(limited.get(workspaceId) ?? []), ...tenantIds]));
   }
   return { whole, limited };
-}
-
-/** One value is an equality, so that an index ordered within that value serves a list without a sort. */
-function oneOf(column: RawBuilder<unknown>, values: readonly string[]): RawBuilder<SqlBool> {
-  return values.length === 1
-    ? sql<SqlBool>`${column} = ${values[0]}`
-    : sql<SqlBool>`${column} = any(${values}::text[])`;
 }

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { surfaces } from '../../projections/surfaces';
 import { ConfigError } from '../config';
 import { counted } from '../counted';
+import { COUNT_ALL } from '../event-store/event-store';
 import { START } from '../events/position';
 import type { Instant } from '../events/instant';
 import type { ImportProgress } from '../import/import-progress';
@@ -52,7 +53,6 @@ export async function importVerb(output: Output, dir: string | undefined, flags:
   });
 }
 
-const COUNT_ALL = 1_000_000_000;
 const LOOKS = 100;
 const LOOK_AGAIN_MS = 50;
 

@@ -72,7 +72,7 @@ function report(output: Output, streamId: string, result: RetryResult): void {
         return [`${nameOf(streamId)} is not parked`];
       case 'cleared':
         return [
-          `${nameOf(streamId)}: ${counted(result.events, 'parked event')} gone through, nothing waits any more`,
+          `${nameOf(streamId)}: ${counted(result.events, 'parked event')} dealt with; nothing is waiting`,
         ];
       case 'parked_again':
         return [`${nameOf(streamId)} stays parked at revision ${result.revision}: ${result.cause}`];

@@ -51,6 +51,8 @@ export const CommandRoute = (
 const IF_MATCH = ApiHeader({
   name: 'If-Match',
   required: false,
-  description: "The run's version in quotes, as an ETag gave it. Any other version answers 412.",
+  description:
+    "The run's version in quotes, as a command's ETag or `data.version` gave it. Any other tag, such as the ETag of a " +
+    'read, answers 412.',
   schema: { type: 'string' },
 });

@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { chown, open, readdir, readFile, readlink, rename, stat, unlink } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processIsAlive } from './file-lock';
+import { freePort } from './free-port';
 import { EmbeddedPostgresError } from './postgres-server-account';
 import type { ServerAccount } from './postgres-server-account';
 import type { Binaries } from './postgres-server-binaries';
@@ -153,20 +153,6 @@ async function prepareLog(logFile: string, account: ServerAccount): Promise<numb
   } finally {
     await file.close();
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((found, failed) => {
-    const probe = createServer();
-    probe.once('error', failed);
-    probe.listen(0, '127.0.0.1', () => {
-      const address = probe.address();
-      probe.close(() => {
-        if (address && typeof address === 'object') found(address.port);
-        else failed(new Error('no free loopback port'));
-      });
-    });
-  });
 }
 
 function run(

@@ -34,6 +34,9 @@ export interface EventInStream {
   readonly eventId: string;
 }
 
+/** A limit of `pending` that no log reaches. */
+export const COUNT_ALL = 1_000_000_000;
+
 /** Narrows a read to event types. An empty or absent list means every run event. */
 export interface EventFilter {
   readonly types?: readonly string[];

@@ -6,7 +6,7 @@ export interface LogWriter {
   write(events: readonly StoredEvent[]): Promise<void>;
   /** Resolves when all that was taken is in the log. */
   flush(): Promise<void>;
-  /** Waits for what is under way, whatever comes of it, and gives the log free. */
+  /** Waits for what is under way, whatever comes of it, and releases the log for other writers. */
   close(): Promise<void>;
 }
 

@@ -51,8 +51,3 @@ export interface PagedEnvelope<T> extends Envelope<T> {
 export function envelopeOf<T extends z.ZodType>(data: T) {
   return z.object({ meta: metaSchema, data });
 }
-
-/** The schema of one page of a list whose items are `item`. */
-export function pagedEnvelopeOf<T extends z.ZodType>(item: T) {
-  return z.object({ meta: metaSchema, data: z.array(item), page: pageSchema });
-}

@@ -105,18 +105,10 @@ export class Problem extends Error {
     return new Problem('not_found', detail === undefined ? {} : { detail });
   }
 
-  /** A refusal for the run's own state, with what the caller needs to go on from it. */
-  static conflict(
-    code: ProblemCode,
-    detail: string,
-    state: { readonly allowedActions: readonly string[]; readonly currentVersion: number },
-  ): Problem {
-    return new Problem(code, { detail, members: { ...state } });
-  }
-
   static preconditionFailed(currentVersion: number): Problem {
     return new Problem('precondition_failed', {
-      detail: `the run is at version ${currentVersion}`,
+      // The ETag of a page is over its content: whoever has sent that has to learn what to send instead.
+      detail: `the run is at version ${currentVersion}; If-Match takes a version in quotes, as a command's ETag or \`data.version\` gave it`,
       members: { currentVersion },
     });
   }

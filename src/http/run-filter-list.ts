@@ -3,12 +3,13 @@ import { sql } from 'kysely';
 import type { Scope } from '../auth/principal';
 import { inScope } from '../auth/scope-sql';
 import type { RunDocument } from '../classifier/run-row';
+import { oneOf } from '../db/one-of';
 import type { RunDeadlineTable, RunFactsTable, RunListTable } from '../projector/run-columns';
 import type { Keyset } from './cursor';
 import { rangesOf } from './run-filter-ranges';
 import type { Range } from './run-filter-ranges';
 import type { RunFilter } from './run-filter';
-import { all, matches, matchesCell, oneOf, tenantText } from './run-filter-sql';
+import { all, matches, matchesCell, tenantText } from './run-filter-sql';
 
 export interface ListRequest {
   readonly filter: RunFilter;

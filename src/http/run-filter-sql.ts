@@ -1,6 +1,7 @@
 import type { Expression, RawBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import { hasProblemClass } from '../classifier/class-sql';
+import { oneOf } from '../db/one-of';
 import type { RunFilter } from './run-filter';
 
 const COLUMN_OF = {
@@ -56,11 +57,4 @@ function ofTenants(tenants: readonly string[]): RawBuilder<SqlBool> {
   const ofNamed = named.length > 0 ? [oneOf(sql.ref('tenant_id'), named)] : [];
   const ofNone = named.length < tenants.length ? [sql<SqlBool>`tenant_id is null`] : [];
   return sql<SqlBool>`(${sql.join([...ofNamed, ...ofNone], sql` or `)})`;
-}
-
-/** One value as an equality, because an index that is ordered within that value then serves the list without a sort. */
-export function oneOf(column: Expression<unknown>, values: readonly string[]): RawBuilder<SqlBool> {
-  return values.length === 1
-    ? sql<SqlBool>`${column} = ${values[0]}`
-    : sql<SqlBool>`${column} = any(${values}::text[])`;
 }

@@ -122,7 +122,7 @@ export function moveCheckpoint({ id, epoch }: Generation, { from, to, eventCount
   };
 }
 
-/** What a transaction that began with `moveCheckpoint` failed of: FencedError, or the error itself. */
+/** Why a transaction that began with `moveCheckpoint` failed: FencedError, or the error itself. */
 export function fencedOr(error: unknown): unknown {
   const fenced = error instanceof DatabaseError && error.code === MOVED_BY_ANOTHER;
   return fenced ? new FencedError(error.message, { cause: error }) : error;

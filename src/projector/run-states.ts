@@ -11,7 +11,7 @@ import type { RunChange } from './fold-batch';
 
 /**
  * The runs that the projector has at hand: those of recent batches, committed or about to be. One query per batch
- * fetches what is missing. Dropped whole when a commit fails, for it may be ahead of the tables then.
+ * fetches what is missing. Of no use once a commit has failed, for it may be ahead of the tables then.
  */
 export class RunStates {
   private readonly cache: LRUCache<string, ClassifiedRun>;
@@ -50,10 +50,6 @@ export class RunStates {
 
   remember(changes: ReadonlyMap<string, RunChange>): void {
     for (const [runId, { after }] of changes) this.cache.set(runId, after);
-  }
-
-  forget(): void {
-    this.cache.clear();
   }
 }
 

@@ -63,7 +63,7 @@ export interface RollBack {
 
 const SWITCH_ATTEMPTS = 4;
 const BETWEEN_ATTEMPTS_MS = 50;
-/** For a generation that has just become ready: nobody follows it in its first half second, and then it has that to catch up. */
+/** One that has just become ready is followed after half a second at most, and has that much to catch up with. */
 const NEAR_AT_MOST_MS = 3_000;
 /** Some batches of a generation that is not live: after one of them it is likely to be level. */
 const WAITED_AT_MOST_MS = 500;

@@ -68,7 +68,7 @@ async function makeUnlessThere(client: PoolClient, statement: string): Promise<v
   await client.query(unlessThere).catch((error: unknown) => {
     const isTaken = error instanceof DatabaseError && error.code === UNIQUE_VIOLATION;
     if (!isTaken) throw error;
-    // Rows that are there twice are told of once more.
+    // If it was not the name but two equal rows, this fails as the first attempt did, and says so.
     return client.query(unlessThere);
   });
 }

@@ -5,6 +5,7 @@ import { factsOf } from '../classifier/facts-document';
 import { cursorPages } from '../db/cursor-pages';
 import { inSnapshot } from '../db/transaction';
 import type { Instant } from '../events/instant';
+import { COUNT_ALL } from '../event-store/event-store';
 import { START } from '../events/position';
 import { isOfSurfaces, liveGeneration } from '../projector/generations';
 import type { Generation } from '../projector/generations';
@@ -48,7 +49,6 @@ export interface PlanRequest extends Candidate {
 const ASSUMED_PER_SECOND = { full: 8_000, facts: 6_000 } as const;
 
 const RUNS_PER_READ = 2_000;
-const COUNT_ALL = 1_000_000_000;
 
 /**
  * What a rebuild would change, without rebuilding anything: judges the live generation's run facts, all of one snapshot,

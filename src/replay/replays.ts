@@ -3,6 +3,7 @@ import { classifiers } from '../classifier/classifier';
 import { transaction } from '../db/transaction';
 import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
+import { COUNT_ALL } from '../event-store/event-store';
 import { comparePositions, formatPosition, START } from '../events/position';
 import type { Position } from '../events/position';
 import {
@@ -67,8 +68,6 @@ export interface StartRequest extends Candidate {
   readonly full?: boolean;
   readonly until?: { readonly at: Instant } | { readonly position: Position };
 }
-
-const COUNT_ALL = 1_000_000_000;
 
 /**
  * Makes a new, empty generation beside the live one and asks for it to be built. A worker of any process takes it from
@@ -265,7 +264,6 @@ export async function switchLive(
     [live.id],
   );
   await client.query(`update opstruth.generations set state = 'live' where id = $1`, [to.id]);
-  await client.query(`select pg_notify('opstruth_generations', '')`);
   return live;
 }
 

@@ -1,5 +1,5 @@
 import type { RunCommand } from '../domain/decider';
-import { addSeconds, instantOf, micros } from '../events/instant';
+import { instantOf, micros } from '../events/instant';
 import type { Instant } from '../events/instant';
 import type { Failure, TerminalOutcome } from '../events/operation-run-events';
 import { createRandom } from './random';
@@ -172,9 +172,4 @@ function place(random: Random, options: WorkloadOptions): { workspace: number; t
   const workspace = 1 + Math.floor(random.between(0, 1) ** 2 * options.workspaces);
   const tenant = 1 + Math.floor(random.between(0, 1) ** 2 * options.tenantsPerWorkspace);
   return { workspace, tenantId: random.chance(0.05) ? null : `tenant-${tenant}` };
-}
-
-/** The instant at which a workload of these options has surely ended. */
-export function endOfWorkload(options: WorkloadOptions): Instant {
-  return addSeconds(options.start, options.runs * options.meanGapSeconds * 2 + LATE_SECONDS * 2);
 }

@@ -89,6 +89,22 @@ describe('If-Match', () => {
     expect(await app.typesOf(runId)).toEqual(['Queued']);
   });
 
+  it('with the ETag of a page, which is no version, was a 412 that did not say what to send', async () => {
+    const answer = await start(await app.run(), '"q0qMfR2OPV5cnnAtJcYbIYzFbS0"');
+    expect(answer.data).toMatchObject({
+      status: 412,
+      detail:
+        "the run is at version 1; If-Match takes a version in quotes, as a command's ETag or `data.version` gave it",
+    });
+    const { parameters } = app.document().paths['/operation-runs/{runId}/start']!.post!;
+    expect(parameters).toContainEqual(
+      expect.objectContaining({
+        name: 'If-Match',
+        description: expect.stringContaining("as a command's ETag or `data.version` gave it") as string,
+      }),
+    );
+  });
+
   it.each(['"1"', 'W/"1"', '*', ' "1" '])('%j lets version 1 through', async (tag) => {
     expect((await start(await app.run(), tag)).statusCode).toBe(200);
   });

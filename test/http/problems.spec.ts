@@ -15,9 +15,10 @@ const querySchema = z.strictObject({
   limit: single(wholeNumber(1, 10)).default(5),
 });
 
-const state = { allowedActions: ['retry'], currentVersion: 7 };
+const members = { allowedActions: ['retry'], currentVersion: 7 };
 const THROWN: Record<string, () => unknown> = {
-  illegal: () => Problem.conflict('illegal_transition', 'cannot cancel run r1: it is completed', state),
+  illegal: () =>
+    new Problem('illegal_transition', { detail: 'cannot cancel run r1: it is completed', members }),
   precondition: () => Problem.preconditionFailed(7),
   reason: () => Problem.reasonRequired('marking a run failed needs a reason'),
   position: () => Problem.positionNotReached('9.9', '8.1', 2),
