@@ -77,7 +77,8 @@ export interface SnapshotReaderOptions {
 export class SnapshotReader {
   private live: ReadGeneration | null = null;
   private readonly pollMs: number;
-  private readonly names = new StatementNames('opstruth look-up');
+  /** Of look-ups, for each generation that has been live: their texts name its schema. */
+  private readonly names = new Map<number, StatementNames>();
 
   constructor(
     private readonly db: Kysely<unknown>,
@@ -148,7 +149,10 @@ export class SnapshotReader {
     const statement = sql<Record<string, unknown> & { position: string; reached: boolean }>`
       select ${positionIn(generation.schema, visible)} as position, ${sql.join([sql`${reached} as reached`, ...answers])}
       from opstruth.generations g where g.id = ${generation.id} and ${state}`;
-    const answer = await this.execute(statement, lookup).catch((error: unknown) => {
+    const answer = await this.execute(
+      statement,
+      lookup && explicit === null ? this.namesOf(generation) : null,
+    ).catch((error: unknown) => {
       if (isSchemaGone(error) || isColumnMissing(error)) return null;
       throw error;
     });
@@ -165,12 +169,18 @@ export class SnapshotReader {
 
   private async execute<Row extends QueryResultRow>(
     statement: RawBuilder<Row>,
-    lookup: boolean,
+    names: StatementNames | null,
   ): Promise<{ rows: Row[] }> {
     const { lookups } = this.options;
-    if (!lookup || !lookups) return statement.execute(this.db);
+    if (!names || !lookups) return statement.execute(this.db);
     const { sql: text, parameters } = statement.compile(this.db);
-    return lookups.query<Row>({ ...this.names.of(text), text, values: [...parameters] });
+    return lookups.query<Row>({ ...names.of(text), text, values: [...parameters] });
+  }
+
+  private namesOf({ id }: ReadGeneration): StatementNames {
+    let names = this.names.get(id);
+    if (!names) this.names.set(id, (names = new StatementNames(`opstruth look-up ${id}`)));
+    return names;
   }
 
   private async pause(leftMs: number, since: number, signal: AbortSignal | undefined): Promise<void> {

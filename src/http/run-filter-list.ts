@@ -1,3 +1,4 @@
+import { MAX_LIMIT } from './read-request';
 import type { Kysely, RawBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { Scope } from '../auth/principal';
@@ -125,12 +126,15 @@ export function newestRuns<DB, Name extends keyof DB & string, Cells extends key
     .$castTo<ListedRun>();
 }
 
+/** Each is a form of every list's statement: a reader who asks for each limit there is must not use up their names. */
+const PAGE_SIZES = [20, 50, 100, MAX_LIMIT];
+
 /**
- * The rows to read for a page: one more than it shows, which tells whether there is a next one. Written into the
+ * The rows to read for a page: at least one more than it shows, which tells whether there is a next one. Written into the
  * statement, because a plan that is to serve any number of rows would sort the whole list.
  */
 export function pageRows({ limit }: { readonly limit: number }): RawBuilder<number> {
-  return sql.lit(limit + 1);
+  return sql.lit((PAGE_SIZES.find((size) => size >= limit) ?? limit) + 1);
 }
 
 /** Whether the filter asks for more than ranges are made of, so that a range may hold nothing of it. */

@@ -184,7 +184,7 @@ export class RunView {
     );
   }
 
-  /** A page out of up to `limit + 1` rows; the one too many tells that there is a next page. */
+  /** A page out of rows that are more than `limit` where there is a next page. */
   page<Row, T>(
     meta: Meta,
     rows: readonly Row[],

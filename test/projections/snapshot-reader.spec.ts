@@ -274,7 +274,25 @@ test('a look-up is sent under a name of its own where plans are kept, and answer
   expect(answers[0]).toEqual(answers[2]);
   expect(answers[1]).toEqual(answers[2]);
   const names = sent.mock.calls.map(([query]) => (query as unknown as QueryConfig).name);
-  expect(names).toEqual(['opstruth look-up 1', 'opstruth look-up 1']);
+  const { id } = fixture.generation;
+  expect(names).toEqual([`opstruth look-up ${id} 1`, `opstruth look-up ${id} 1`]);
+
+  // After a switch the names begin anew; one that is asked for by its number has none.
+  const next = await fixture.addGeneration('ready');
+  await makeLive(next.id);
+  sent.mockClear();
+  await read({ lookup: true }, kept);
+  await read({ lookup: true, generation: id }, kept);
+  await makeLive(id);
+  await read({ lookup: true }, kept);
+  const later = sent.mock.calls.map(([query]) => (query as unknown as QueryConfig).name);
+  expect(later).toEqual([
+    // The first of the two finds that the generation is live no longer.
+    `opstruth look-up ${id} 1`,
+    `opstruth look-up ${next.id} 1`,
+    `opstruth look-up ${next.id} 1`,
+    `opstruth look-up ${id} 1`,
+  ]);
 });
 
 test('an error of a query is not mistaken for a switch', async () => {
