@@ -11,6 +11,7 @@ import type { Generation } from '../../src/projector/generations';
 import type { Surface } from '../../src/projector/surface';
 import { followProjections } from '../../src/projector/projection-news';
 import { discardParked, listParked, retryParked } from '../../src/projector/parked-streams';
+import { eventually } from '../support/eventually';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
 
@@ -133,16 +134,39 @@ describe('the projector engine', () => {
     expect(await count(fixture, 'notifications_messages')).toBe(1);
   });
 
-  test('two projectors of one generation: every event is applied once and one of them is fenced', async () => {
+  test('a projector that another has overtaken is fenced, and every event is applied once', async () => {
     await fixture.write(simulateWorkload({ ...WORKLOAD, runs: 150 }));
     const reference = await fixture.anotherGeneration();
     await fixture.catchUp(reference);
-    const results = await Promise.allSettled([
-      fixture.catchUp(fixture.generation, { batchSize: 20 }),
-      fixture.catchUp(fixture.generation, { batchSize: 20 }),
-    ]);
+    let reads = 0;
+    let written = 0;
+    const readAll: EventStore['readAll'] = async (...args) => {
+      // With two batches written and none under way, the other comes by.
+      if (++reads === 3) {
+        await eventually(() => Promise.resolve(written === 2));
+        await fixture.catchUp();
+      }
+      return fixture.store.readAll(...args);
+    };
+    const overtaken = fixture.catchUp(fixture.generation, {
+      batchSize: 20,
+      store: { ...fixture.store, readAll },
+      onBatch: () => void written++,
+    });
+    await expect(overtaken).rejects.toBeInstanceOf(FencedError);
+    expect(await dumpGeneration(fixture.pool, fixture.generation.schema)).toEqual(
+      await dumpGeneration(fixture.pool, reference.schema),
+    );
+  });
+
+  test('of projectors of one generation at the same time none is stopped but by being fenced, and every event is applied once', async () => {
+    await fixture.write(simulateWorkload({ ...WORKLOAD, runs: 150 }));
+    const reference = await fixture.anotherGeneration();
+    await fixture.catchUp(reference);
+    const racing = [1, 2, 3].map(() => fixture.catchUp(fixture.generation, { batchSize: 20 }));
+    const results = await Promise.allSettled(racing);
     const refused = results.filter((result) => result.status === 'rejected');
-    expect(refused.map((result) => result.reason as Error)).toEqual([expect.any(FencedError)]);
+    for (const { reason } of refused) expect(reason).toBeInstanceOf(FencedError);
     await fixture.catchUp();
     expect(await dumpGeneration(fixture.pool, fixture.generation.schema)).toEqual(
       await dumpGeneration(fixture.pool, reference.schema),

@@ -40,7 +40,7 @@ describe('a build gives way to the live generation', () => {
   });
 
   test('no longer than its patience, and not once more to one that nobody brings forward', async () => {
-    const giveWay = giveWayToLive({ pool, store: fixture.store, patienceMs: 30 });
+    const giveWay = giveWayToLive({ pool, store: fixture.store, patienceMs: 300 });
     await giveWay();
     expect(looks).toBeGreaterThan(1);
     looks = 0;

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DatabaseError } from 'pg';
+import { Client, DatabaseError } from 'pg';
 import { migrationsFolder } from '../../src/db/migrate';
 import { catchUp } from '../../src/projector/generation-projector';
 import { generationById, liveGeneration } from '../../src/projector/generations';
@@ -11,6 +11,16 @@ import { eventually } from '../support/eventually';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
+/** Tells when a statement of this text is sent, on whichever connection. */
+function onStatement(text: RegExp, tell: () => void): void {
+  // oxlint-disable-next-line typescript/unbound-method -- called on the connection below
+  const send = Client.prototype.query as (...given: unknown[]) => unknown;
+  jest.spyOn(Client.prototype, 'query').mockImplementation(function (this: Client, ...given: unknown[]) {
+    if (typeof given[0] === 'string' && text.test(given[0])) tell();
+    return send.apply(this, given);
+  });
+}
+
 describe('rollbacks', () => {
   let fixture: ReplayWorld['fixture'];
   let context: ReplayWorld['context'];
@@ -19,7 +29,10 @@ describe('rollbacks', () => {
   beforeEach(async () => {
     ({ fixture, context, build } = await createReplayWorld());
   });
-  afterEach(() => fixture.close());
+  afterEach(async () => {
+    jest.restoreAllMocks();
+    await fixture.close();
+  });
 
   /** Builds a generation with the same rules and makes it live. */
   async function goTo(): Promise<number> {
@@ -47,17 +60,20 @@ describe('rollbacks', () => {
     const back = fixture.generation.id;
     await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
     await catchUp(live, fixture.options);
+    // From when it asks for the lock time stands still, so that it is the other's coming that ends the hold.
+    let askedAt: number | null = null;
+    const time = performance.now.bind(performance);
+    jest.spyOn(performance, 'now').mockImplementation(() => askedAt ?? time());
+    onStatement(/^select from opstruth.generations where id = \$1 for update$/, () => (askedAt ??= time()));
     const switched = rollBack(context, OPERATOR);
     const isLocked = () =>
       fixture.pool
         .query('select from opstruth.generations where id = $1 for update nowait', [live])
         .then(() => false)
         .catch((error: unknown) => error instanceof DatabaseError && error.code === '55P03');
+    await eventually(isLocked);
     // Not for a moment now and then, but for as long as the other is behind.
-    await eventually(async () => {
-      for (let look = 0; look < 10; look++) if (!(await isLocked())) return false;
-      return true;
-    });
+    for (let look = 0; look < 50; look++) expect(await isLocked()).toBe(true);
     await catchUp(back, fixture.options);
     expect(await switched).toEqual({ from: live, to: back });
     expect((await liveGeneration(fixture.pool))!.id).toBe(back);

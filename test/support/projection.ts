@@ -162,12 +162,14 @@ export async function dumpWithoutPositions(pool: Pool, schema: string): Promise<
 }
 
 async function dump(pool: Pool, schema: string, without: readonly string[]) {
+  const names = tableNames(surfaces);
   const { rows: tables } = await pool.query<{ name: string; columns: string }>(
     `select table_name as name, string_agg(quote_ident(column_name), ', ' order by ordinal_position) as columns
      from information_schema.columns
      where table_schema = $1 and table_name = any($2::text[]) and column_name <> all ($3::text[]) group by table_name`,
-    [schema, tableNames(surfaces), without],
+    [schema, names, without],
   );
+  if (tables.length !== names.length) throw new Error(`${schema} has not all tables of a generation`);
   const rowsOf: Record<string, string[]> = {};
   for (const { name, columns } of tables) {
     const { rows } = await pool.query<{ row: string }>(
