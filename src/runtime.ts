@@ -179,13 +179,9 @@ async function readPolicy({ policyFile }: Config): Promise<Policy> {
   const text = await readFile(policyFile, 'utf8').catch((cause: unknown) => {
     throw new ConfigError([`OPSTRUTH_POLICY_FILE: cannot be read: ${(cause as Error).message}`]);
   });
-  return parsePolicy(parseJson(text, policyFile));
-}
-
-function parseJson(text: string, file: string): unknown {
   try {
-    return JSON.parse(text);
+    return parsePolicy(JSON.parse(text));
   } catch (cause) {
-    throw new ConfigError([`${file}: is not JSON: ${(cause as Error).message}`]);
+    throw new ConfigError([`OPSTRUTH_POLICY_FILE: ${policyFile}: ${(cause as Error).message}`]);
   }
 }

@@ -181,7 +181,7 @@ async function build(output: Output, desk: Desk, id: number): Promise<void> {
 
 async function tell(output: Output, { context }: Desk, id: number): Promise<void> {
   const status = await replayStatus(context.pool, id);
-  if (!status) throw new ReplayRefusedError('no_such_replay', `there is no generation ${id}`);
+  if (!status) throw new ReplayRefusedError('not_found', `there is no generation ${id}`);
   output.result(status, statusLines);
 }
 

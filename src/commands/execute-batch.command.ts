@@ -30,6 +30,7 @@ export type BatchBody = z.infer<typeof batchBody>;
 
 const acceptedItemSchema = commandAnswerSchema
   .extend({
+    command: z.string().describe('As it was sent.'),
     status: z
       .int()
       .describe(
@@ -113,7 +114,12 @@ function itemAnswer({ command }: CommandEnvelope, result: CommandResult | Failed
   if (result.kind === 'failed') return problemOf(result.error);
   const answer = answerOf(result);
   if (answer instanceof Problem) return answer;
-  return { ...answer, status: command.kind === 'queue' ? 201 : 200, runStatus: answer.status };
+  return {
+    ...answer,
+    command: command.kind,
+    status: command.kind === 'queue' ? 201 : 200,
+    runStatus: answer.status,
+  };
 }
 
 /** Which command it was, of one that may be anything. */

@@ -30,6 +30,21 @@ function isDay(date: string): boolean {
   return day <= new Date(Date.UTC(Number(date.slice(0, 4)), Number(date.slice(5, 7)), 0)).getUTCDate();
 }
 
+/** Canonical, on a day that each month has: all that is ever written but for the 29th to the 31st. */
+const USUAL =
+  /^(1[7-9]|2[01])\d\d-(0[1-9]|1[0-2])-(0[1-9]|1\d|2[0-8])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d\.\d{3}(\d{3})?Z$/;
+
+/** Whether `micros` takes it. Asked of each event that is read, so what is usual is told at a glance. */
+export function isInstant(text: string): boolean {
+  if (USUAL.test(text)) return true;
+  try {
+    micros(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** The canonical text of an instant given in microseconds since the epoch. */
 export function instantOf(epochMicros: number): Instant {
   const millis = Math.floor(epochMicros / 1000);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ACCEPTED_INSTANT, acceptedInstant } from './instant';
+import { ACCEPTED_INSTANT, acceptedInstant, isInstant } from './instant';
 import type { Position } from './position';
 
 /** The life cycle's words. Every schema, column and filter takes them from here. */
@@ -63,7 +63,8 @@ export const failureSummarySchema = z.array(failureSchema).max(20);
 export type SummaryCounts = z.infer<typeof summaryCountsSchema>;
 export type Failure = z.infer<typeof failureSchema>;
 
-const occurredAt = z.string();
+/** Of an event that tells no time no run can be made: its stream is parked, and no command is decided on it. */
+const occurredAt = z.string().refine(isInstant, 'must be an ISO 8601 instant with a zone');
 
 /** Why and how a run came to be failed without its worker's word. Append-only: nothing later changes these fields. */
 export const staleEvidenceSchema = z.object({

@@ -74,5 +74,5 @@ function refusal({ facts, timeline, incomplete }: ClassifiedRun, command: RunCom
   if (incomplete) return 'one of its events could not be applied, and waits for an operator';
   const decision = decide(facts, command, () => timeline);
   if (!decision.accepted) return decision.rejection.message;
-  return decision.events.length === 0 ? 'the run is so already' : null;
+  return decision.events.length === 0 ? `its resolution is ${facts.resolution} already` : null;
 }

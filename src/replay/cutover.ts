@@ -112,7 +112,11 @@ export async function cutOver(
     throw new ReplayRefusedError('reason_required', 'a forced cutover needs a reason, which is kept');
   const check = await checkCutover(context, id, request.gate, request.asOf);
   if (check.objections.length > 0 && !request.force)
-    throw new ReplayRefusedError('gate', `the cutover to generation ${id} is refused`, check.objections);
+    throw new ReplayRefusedError(
+      'cutover_refused',
+      `the cutover to generation ${id} is refused`,
+      check.objections,
+    );
   const details = { changedPercent: check.comparison.changedPercent, forced: check.objections };
   const step = { allowed: ['ready'], verb: 'cut over to', action: 'replay.cutover', details } as const;
   // What was compared is what is switched: not with another generation that went live meanwhile.

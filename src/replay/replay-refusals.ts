@@ -19,18 +19,6 @@ export class ReplayRefusals implements NestInterceptor {
 }
 
 function problemOf({ code, message, details }: ReplayRefusedError): Problem {
-  switch (code) {
-    case 'no_such_replay':
-      return Problem.notFound(message);
-    case 'gate':
-      return new Problem('cutover_refused', { detail: message, members: { objections: details } });
-    case 'reason_required':
-      return Problem.reasonRequired(message);
-    case 'invalid':
-      return new Problem('unprocessable', { detail: message });
-    case 'wrong_state':
-    case 'replay_under_way':
-    case 'not_caught_up':
-      return new Problem(code, { detail: message });
-  }
+  const members = code === 'cutover_refused' ? { objections: details } : {};
+  return new Problem(code, { detail: message, members });
 }

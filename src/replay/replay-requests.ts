@@ -15,14 +15,14 @@ export async function requireCandidate(
 ): Promise<void> {
   if (classifierVersion !== undefined && !classifiers.has(classifierVersion))
     throw new ReplayRefusedError(
-      'invalid',
+      'unprocessable',
       `there is no classifier version ${classifierVersion}: this binary has ${[...classifiers.keys()].join(', ')}`,
     );
   if (policyVersion === undefined) return;
   const versions = (await listPolicies(pool)).map(({ version }) => version);
   if (!versions.includes(policyVersion))
     throw new ReplayRefusedError(
-      'invalid',
+      'unprocessable',
       `there is no policy version ${policyVersion}: there are ${versions.join(', ')}`,
     );
 }

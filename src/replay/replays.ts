@@ -32,13 +32,13 @@ export class ReplayRefusedError extends Error {
   override readonly name = 'ReplayRefusedError';
   constructor(
     readonly code:
-      | 'no_such_replay'
+      | 'not_found'
       | 'wrong_state'
       | 'replay_under_way'
       | 'not_caught_up'
-      | 'gate'
+      | 'cutover_refused'
       | 'reason_required'
-      | 'invalid',
+      | 'unprocessable',
     message: string,
     readonly details: readonly string[] = [],
   ) {
@@ -53,7 +53,7 @@ export function reasonOf(words: string | null | undefined): string | null {
   const reason = words?.trim() || null;
   if (reason !== null && reason.length > MAX_REASON_LENGTH)
     throw new ReplayRefusedError(
-      'invalid',
+      'unprocessable',
       `a reason has at most ${MAX_REASON_LENGTH} characters, this one has ${reason.length}`,
     );
   return reason;
@@ -108,7 +108,10 @@ async function wantedReplay(context: OperatorContext, request: StartRequest): Pr
   const live = await requireLive(pool);
   const rules = candidateOf(live, request);
   if (!classifiers.has(rules.classifierVersion))
-    throw new ReplayRefusedError('invalid', `there is no classifier version ${rules.classifierVersion}`);
+    throw new ReplayRefusedError(
+      'unprocessable',
+      `there is no classifier version ${rules.classifierVersion}`,
+    );
   await loadPolicy(pool, rules.policyVersion);
   const { full, until } = request;
   const facts = !full && until === undefined && (await factsWillDo(context, live, rules));
@@ -183,13 +186,13 @@ async function requireReached(
   if ('at' in until) {
     const now = clock.now();
     if (isLater(until.at, now))
-      throw new ReplayRefusedError('invalid', `${until.at} is in the future: it is ${now} here`);
+      throw new ReplayRefusedError('unprocessable', `${until.at} is in the future: it is ${now} here`);
     return;
   }
   const tail = await store.tail();
   if (comparePositions(until.position, tail) > 0)
     throw new ReplayRefusedError(
-      'invalid',
+      'unprocessable',
       `position ${formatPosition(until.position)} is beyond the end of the log, which is at ${formatPosition(tail)}`,
     );
 }
@@ -303,7 +306,7 @@ export function stateOf(
   action: string,
 ): Generation {
   const generation = generations.find((one) => one.id === id);
-  if (!generation) throw new ReplayRefusedError('no_such_replay', `there is no generation ${id}`);
+  if (!generation) throw new ReplayRefusedError('not_found', `there is no generation ${id}`);
   if (!allowed.includes(generation.state))
     throw new ReplayRefusedError(
       'wrong_state',
@@ -331,7 +334,7 @@ export async function requireGeneration(
   id: number,
 ): Promise<Generation> {
   const generation = await generationById(pool, id);
-  if (!generation) throw new ReplayRefusedError('no_such_replay', `there is no generation ${id}`);
+  if (!generation) throw new ReplayRefusedError('not_found', `there is no generation ${id}`);
   return generation;
 }
 

@@ -57,6 +57,7 @@ it('answers each command as its own route would, in order', async () => {
     [404, 'run_not_found'],
   ]);
   expect(results[2]).toEqual({
+    command: 'start',
     runId: a,
     version: 2,
     position: expect.any(String) as string,

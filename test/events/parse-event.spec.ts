@@ -26,3 +26,16 @@ it.each([null, 7, 'text', []])('refuses the payload %j as unreadable', (data) =>
   expect(() => parseEvent(stored('OperationRunStarted', data))).toThrow(UnreadableEventError);
   expect(() => parseEvent(stored('OperationRunQueued', data))).toThrow(UnreadableEventError);
 });
+
+it.each(['banana', '2026-02-30T00:00:00.000Z', '2026-01-01T00:00:00.000', '0001-01-01T00:00:00.000Z'])(
+  'let an event of the time %j pass, which commands then were decided on and no surface could show',
+  (occurredAt) => {
+    expect(() => parseEvent(stored('OperationRunStarted', { occurredAt }))).toThrow(UnreadableEventError);
+  },
+);
+
+it.each(['2026-01-31T00:00:00.000Z', '2026-01-01T00:00:00.123456Z', '2026-01-01T01:00:00+01:00'])(
+  'takes the time %j',
+  (occurredAt) =>
+    expect(parseEvent(stored('OperationRunStarted', { occurredAt })).data.occurredAt).toBe(occurredAt),
+);

@@ -145,7 +145,7 @@ test('start builds with a bar; cutover previews, refuses, is forced; rollback an
   expect(json).toMatchObject({ exitCode: 1, value: undefined });
   expect(JSON.parse(errors.join(''))).toEqual({
     error: expect.stringMatching(/^the cutover to generation \d+ is refused\n {2}\d+ runs/) as string,
-    code: 'gate',
+    code: 'cutover_refused',
     details: [expect.stringContaining('change class'), expect.stringContaining('is forbidden')],
   });
   expect(await liveId()).toBe(first);

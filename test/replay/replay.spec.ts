@@ -235,14 +235,19 @@ describe('replays', () => {
       expect.stringMatching(/go from terminal_follow_up to none, which is forbidden/),
     ]);
     const request = { gate: GATE, force: false, asOf: AS_OF };
-    await expect(cutOver(context, next.id, request, OPERATOR)).rejects.toMatchObject({ code: 'gate' });
+    await expect(cutOver(context, next.id, request, OPERATOR)).rejects.toMatchObject({
+      code: 'cutover_refused',
+    });
     for (const reason of [null, '', ' \n\t'])
       await expect(
         cutOver(context, next.id, { ...request, force: true }, { actor: 'ops', reason }),
       ).rejects.toMatchObject({ code: 'reason_required' });
     await expect(
       cutOver(context, next.id, { ...request, force: true }, { actor: 'ops', reason: 'x'.repeat(501) }),
-    ).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('at most 500') as string });
+    ).rejects.toMatchObject({
+      code: 'unprocessable',
+      message: expect.stringContaining('at most 500') as string,
+    });
     expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
     await cutOver(
       context,
@@ -279,7 +284,7 @@ describe('replays', () => {
     await expect(retireGeneration(context, fixture.generation.id, OPERATOR)).rejects.toThrow(
       ReplayRefusedError,
     );
-    await expect(abortReplay(context, 999, OPERATOR)).rejects.toMatchObject({ code: 'no_such_replay' });
+    await expect(abortReplay(context, 999, OPERATOR)).rejects.toMatchObject({ code: 'not_found' });
     await expect(startReplay(context, {}, OPERATOR)).rejects.toThrow(/: wait for it or abort it first$/);
     await build(first);
     await expect(startReplay(context, {}, OPERATOR)).rejects.toThrow(/: cut it over or abort it first$/);
@@ -317,13 +322,13 @@ describe('replays', () => {
   test('a historical generation up to an end that is still to come is refused', async () => {
     const tomorrow = '2026-01-02T00:00:00.000Z';
     await expect(startReplay(context, { until: { at: tomorrow } }, OPERATOR)).rejects.toMatchObject({
-      code: 'invalid',
+      code: 'unprocessable',
       message: `${tomorrow} is in the future: it is ${AS_OF} here`,
     });
     const tail = await fixture.store.tail();
     const beyond = { commit: tail.commit, prepare: tail.prepare + 1n };
     await expect(startReplay(context, { until: { position: beyond } }, OPERATOR)).rejects.toMatchObject({
-      code: 'invalid',
+      code: 'unprocessable',
       message: expect.stringMatching(/is beyond the end of the log, which is at/) as string,
     });
     // Now, and the last event, are there.
