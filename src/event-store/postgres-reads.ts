@@ -76,14 +76,20 @@ export async function readStreams(
   return streams;
 }
 
-/** By the stream's own index: one by event id would cost every append more than these looks cost. */
+/**
+ * By the streams' own index: one by event id would cost every append more than these looks cost. Each stream is gone through
+ * once, however many events are asked for in it: that is what `offset 0` is for.
+ */
 export async function findEventIds(pool: Pool, asked: readonly EventInStream[]): Promise<Set<string>> {
   if (asked.length === 0) return new Set();
+  const streamIds = asked.map(({ streamId }) => streamId);
   const { rows } = await pool.query<{ eventId: string }>({
     name: 'opstruth find event ids',
-    text: `select a.event_id::text as "eventId" from unnest($1::text[], $2::uuid[]) as a (stream_id, event_id)
-           where exists (select from opstruth.events e where e.stream_id = a.stream_id and e.event_id = a.event_id)`,
-    values: [asked.map(({ streamId }) => streamId), asked.map(({ eventId }) => eventId)],
+    text: `select held.event_id::text as "eventId"
+           from unnest($3::text[]) as streams (stream_id) cross join lateral
+             (select event_id from opstruth.events e where e.stream_id = streams.stream_id offset 0) held
+           where (streams.stream_id, held.event_id) in (select * from unnest($1::text[], $2::uuid[]))`,
+    values: [streamIds, asked.map(({ eventId }) => eventId), [...new Set(streamIds)]],
   });
   return new Set(rows.map(({ eventId }) => eventId));
 }
