@@ -1,5 +1,4 @@
 import { FoldError } from '../domain/run-facts';
-import { EventStoreUnavailableError } from '../event-store/event-store';
 import { UnreadableEventError } from '../events/parse-event';
 import { asProblem } from '../http/as-problem';
 import { Problem } from '../http/problem';
@@ -16,7 +15,5 @@ export function problemOf(error: unknown): Problem {
         'no command can be decided on this run: one of its events cannot be read, and waits for an operator to retry or discard it',
       cause: error,
     });
-  if (error instanceof EventStoreUnavailableError)
-    return Problem.notReady('the event store does not answer', { cause: error });
   return asProblem(error);
 }

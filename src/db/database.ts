@@ -87,11 +87,13 @@ export async function requireReachable(pool: Pool): Promise<void> {
 
 /** Classes 08 and 57P, and what `pg` and the system say where no server answers. */
 const NOT_ANSWERING = /^(08...|57P0.|53300|ECONN.*|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
-const LOST = /^(Connection terminated|timeout exceeded when trying to connect|Client was closed)/;
+const LOST =
+  /^(Connection terminated|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error)/;
 
 /** Whether a statement failed because PostgreSQL is not there, or not for us: the same one may succeed later. */
 export function isUnreachable(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
+  // What has a status of its own is the HTTP connection's.
+  if (!(error instanceof Error) || 'statusCode' in error) return false;
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);
   return ('code' in error && NOT_ANSWERING.test(String(error.code))) || LOST.test(error.message);
 }

@@ -1,6 +1,7 @@
 import { HttpException } from '@nestjs/common';
 import { ZodError } from 'zod';
 import { isUnreachable } from '../db/database';
+import { EventStoreUnavailableError } from '../event-store/event-store';
 import { Problem } from './problem';
 import type { FieldError, ProblemCode } from './problem';
 
@@ -25,6 +26,8 @@ export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof ZodError) return Problem.invalidRequest(fieldErrors(error));
   if (isUnreachable(error)) return Problem.notReady('the database does not answer', { cause: error });
+  if (error instanceof EventStoreUnavailableError)
+    return Problem.notReady('the event store does not answer', { cause: error });
   const status = statusOf(error);
   const code = CODE_OF_STATUS[status];
   if (!code || !(error instanceof Error)) return new Problem('internal', { cause: error });

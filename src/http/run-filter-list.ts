@@ -1,4 +1,3 @@
-import { MAX_LIMIT } from './read-request';
 import type { Kysely, RawBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import type { Scope } from '../auth/principal';
@@ -7,6 +6,7 @@ import type { RunDocument } from '../classifier/run-row';
 import { oneOf } from '../db/one-of';
 import type { RunDeadlineTable, RunFactsTable, RunListTable } from '../projector/run-columns';
 import type { Keyset } from './cursor';
+import { MAX_LIMIT } from './read-request';
 import { rangesOf } from './run-filter-ranges';
 import type { Range } from './run-filter-ranges';
 import type { RunFilter } from './run-filter';

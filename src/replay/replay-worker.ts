@@ -105,8 +105,9 @@ export async function buildIfFree(
     if (!until.aborted) options.log.info({ generation: generation.id }, 'replay is ready');
     return 'built';
   } catch (error) {
-    // What another process that has taken over did to this one's sessions is nothing that the replay failed of.
-    if (isEnded(error) || !(await lease.hold())) {
+    // What another process that has taken over did to this one's sessions is nothing that the replay failed of. Where the
+    // lease cannot be asked for, the database is gone, and that is what it failed of.
+    if (isEnded(error) || !(await lease.hold().catch(() => true))) {
       options.log.info({ generation: generation.id, reason: (error as Error).message }, 'replay ended');
       return 'built';
     }

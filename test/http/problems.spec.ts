@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { OnPlane, Public } from '../../src/auth/auth.guard';
 import { BODY_LIMIT_BYTES } from '../../src/http/http-app';
 import { ParsedBody, ParsedParams, ParsedQuery } from '../../src/http/parsed';
+import { EventStoreUnavailableError } from '../../src/event-store/event-store';
 import { Problem } from '../../src/http/problem';
 import { many, single, wholeNumber } from '../../src/http/query-values';
 import { createTestApp } from './test-app';
@@ -30,6 +31,8 @@ const THROWN: Record<string, () => unknown> = {
   zod: () => z.object({ a: z.string() }).safeParse({}).error,
   database: () => Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' }),
   lost: () => new Error('Connection terminated unexpectedly'),
+  broken: () => new Error('Client has encountered a connection error and is not queryable'),
+  log: () => new EventStoreUnavailableError('append to x: no answer'),
   bug: () => new Error('connection to db.internal:5432 refused, password hunter2'),
   text: () => 'thrown text',
 };
@@ -116,6 +119,8 @@ describe('problems', () => {
     ['ready', 503, { code: 'not_ready', detail: 'no generation is live' }],
     ['database', 503, { code: 'not_ready', detail: 'the database does not answer' }],
     ['lost', 503, { code: 'not_ready', detail: 'the database does not answer' }],
+    ['broken', 503, { code: 'not_ready', detail: 'the database does not answer' }],
+    ['log', 503, { code: 'not_ready', detail: 'the event store does not answer' }],
     ['missing', 404, { code: 'not_found' }],
     ['nest', 404, { code: 'not_found', detail: 'no such thing' }],
     ['zod', 400, { code: 'invalid_request', errors: [{ path: 'a', message: expect.any(String) as string }] }],

@@ -2,7 +2,7 @@ import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
 import { buildGeneration } from '../../src/replay/generation-build';
-import { buildHere, runReplayWorker } from '../../src/replay/replay-worker';
+import { buildHere, buildIfFree, runReplayWorker } from '../../src/replay/replay-worker';
 import type { Build } from '../../src/replay/replay-worker';
 import { abortReplay, startReplay } from '../../src/replay/replays';
 import { eventually } from '../support/eventually';
@@ -107,6 +107,30 @@ describe('the worker that builds replays', () => {
     reader.release();
     await aborted;
     expect(await schemaOf(generation)).toBe(false);
+  });
+
+  test('what a build failed of was lost where its lease could not be asked for either', async () => {
+    const generation = await startReplay(context, { full: true }, OPERATOR);
+    const lease = createLease(fixture.pool, 'replay-of-test', 'test', 5);
+    const hold = jest
+      .fn(lease.hold)
+      .mockResolvedValueOnce(true)
+      .mockRejectedValue(new Error('no connection'));
+    const told: object[] = [];
+    const outcome = await buildIfFree(
+      generation,
+      {
+        pool: fixture.pool,
+        build: () => Promise.reject(new Error('the disk is full')),
+        leaseFor: () => ({ hold, release: () => Promise.resolve() }),
+        leaseTtlSeconds: 5,
+        log: { info: () => undefined, error: (fields) => told.push(fields) },
+      },
+      new AbortController().signal,
+    );
+    expect(outcome).toBe('failed');
+    expect(told).toEqual([expect.objectContaining({ err: new Error('the disk is full') })]);
+    expect((await stateOf(generation)).failure).toBe('the disk is full');
   });
 
   test('one that always fails was tried again each second, and kept others waiting', async () => {
