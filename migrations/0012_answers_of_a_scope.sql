@@ -1,3 +1,4 @@
--- For whose eyes an answer under an Idempotency-Key was given. The same request with other grants is the same request, but
--- is answered from the log and not from here. Null in answers of older versions: those are answered from the log as well.
-alter table opstruth.idempotency_keys add column scope_digest text;
+-- With which grants a key was used, and then answered: the same request with a renewed token is the same request, and its answer
+-- is for whoever may see as much. Null in rows of older versions, whose digests are made of other things: those are answered
+-- from the log, where the command's own events are found.
+alter table opstruth.idempotency_keys add column scope json;

@@ -38,3 +38,16 @@ export function canSee(scope: Scope, workspaceId: string, tenantId: string | nul
     )
   );
 }
+
+/** Whether `scope` shows everything that `other` does. */
+export function seesAllOf(scope: Scope, other: Scope): boolean {
+  if (scope.kind === 'everything') return true;
+  return (
+    other.kind === 'grants' &&
+    other.grants.every(({ workspaceId, tenantIds }) =>
+      tenantIds === null
+        ? scope.grants.some((grant) => grant.workspaceId === workspaceId && grant.tenantIds === null)
+        : tenantIds.every((tenantId) => canSee(scope, workspaceId, tenantId)),
+    )
+  );
+}

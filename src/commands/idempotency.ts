@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { Pool } from 'pg';
+import { seesAllOf } from '../auth/principal';
 import type { Scope } from '../auth/principal';
 import type { Instant } from '../events/instant';
 import { uuidOf } from './command-ids';
@@ -23,8 +24,8 @@ export interface StoredAnswer {
 }
 
 /**
- * `open`: not answered yet, as far as is known, or answered for the eyes of a token with other grants; its command may have
- * been executed all the same.
+ * `open`: not answered yet, as far as is known; its command may have been executed all the same. `reused`: for another
+ * request, or answered for a token that may see what this one may not.
  */
 export type Reservation =
   | { readonly kind: 'open'; readonly commandId: string }
@@ -36,7 +37,7 @@ interface Row {
   readonly command_id: string;
   readonly status: number | null;
   readonly response: unknown;
-  readonly scope_digest: string | null;
+  readonly scope: Scope | null;
 }
 
 /**
@@ -48,20 +49,21 @@ export class IdempotencyKeys {
   constructor(@Inject(COMMANDS_POOL) private readonly pool: Pool) {}
 
   async reserve({ subject, key, content, scope }: KeyedRequest): Promise<Reservation> {
-    const digest = digestOf(content);
+    const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
     const commandId = uuidOf('key', subject, key);
     // The update changes nothing, but unlike DO NOTHING it answers the row that is there, a concurrent one among them.
     const { rows } = await this.pool.query<Row>(
-      `insert into opstruth.idempotency_keys as k (subject, key, request_digest, command_id)
-       values ($1, $2, $3, $4)
+      `insert into opstruth.idempotency_keys as k (subject, key, request_digest, command_id, scope)
+       values ($1, $2, $3, $4, $5)
        on conflict (subject, key) do update set created_at = k.created_at
-       returning request_digest, command_id, status, response, scope_digest`,
-      [subject, key, digest, commandId],
+       returning request_digest, command_id, status, response, scope`,
+      [subject, key, digest, commandId, JSON.stringify(scope)],
     );
     const row = rows[0]!;
+    if (row.scope === null) return { kind: 'open', commandId: row.command_id };
     if (row.request_digest !== digest) return { kind: 'reused' };
-    if (row.status === null || row.scope_digest !== scopeDigest(scope))
-      return { kind: 'open', commandId: row.command_id };
+    if (row.status === null) return { kind: 'open', commandId: row.command_id };
+    if (!seesAllOf(scope, row.scope)) return { kind: 'reused' };
     return { kind: 'answered', answer: { status: row.status, response: row.response } };
   }
 
@@ -71,9 +73,9 @@ export class IdempotencyKeys {
     { status, response }: StoredAnswer,
   ): Promise<void> {
     await this.pool.query(
-      `update opstruth.idempotency_keys set status = $3, response = $4, scope_digest = $5
+      `update opstruth.idempotency_keys set status = $3, response = $4, scope = $5
        where subject = $1 and key = $2 and status is null`,
-      [subject, key, status, JSON.stringify(response), scopeDigest(scope)],
+      [subject, key, status, JSON.stringify(response), JSON.stringify(scope)],
     );
   }
 
@@ -93,17 +95,4 @@ export class IdempotencyKeys {
     );
     return rowCount ?? 0;
   }
-}
-
-function digestOf(content: unknown): string {
-  return createHash('sha256').update(JSON.stringify(content)).digest('hex');
-}
-
-/** The same for the same grants, in whatever order a token names them. */
-function scopeDigest(scope: Scope): string {
-  if (scope.kind === 'everything') return digestOf(null);
-  const grants = scope.grants.map(({ workspaceId, tenantIds }) =>
-    JSON.stringify([workspaceId, tenantIds?.toSorted() ?? null]),
-  );
-  return digestOf(grants.toSorted());
 }

@@ -154,9 +154,35 @@ describe('the same key', () => {
     const first = await app.post(url, {}, both('t1', 't2'));
     expect(first.statusCode).toBe(200);
     expectReplay(first, await app.post(url, {}, both('t2', 't1')));
-    // Answered from the log, where the command is found.
-    expect(told(await app.post(url, {}, granted({ id: 'w1' }, { id: 'w2' })))).toEqual(told(first));
-    expect(await app.post(url, {}, granted({ id: 'w2' }))).toMatchObject({ statusCode: 404 });
+    expectReplay(first, await app.post(url, {}, granted({ id: 'w1' }, { id: 'w2' })));
+    // What may see less is not shown what was answered.
+    for (const less of [granted({ id: 'w2' }), granted({ id: 'w1', tenants: ['t1'] })])
+      expect(reused(await app.post(url, {}, less))).toEqual(refused);
+    expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed']);
+
+    // A refusal stays one, whatever the renewed token.
+    const late = newKey();
+    const ifMatch = (...grants: { id: string; tenants?: string[] }[]) => ({
+      ...granted(...grants),
+      ...keyed(late),
+      'if-match': '"1"',
+    });
+    const stale = await app.post(url, {}, ifMatch({ id: 'w1' }));
+    expect(stale.statusCode).toBe(412);
+    expectReplay(stale, await app.post(url, {}, ifMatch({ id: 'w1' }, { id: 'w2' })));
+  });
+
+  it('of before an upgrade was refused as another request', async () => {
+    const runId = await app.run();
+    const key = newKey();
+    const url = `/operation-runs/${runId}/progress`;
+    const first = await app.post(url, {}, keyed(key));
+    // As older versions have written it: the digest was made of the grants as well.
+    await app.pool.query(
+      `update opstruth.idempotency_keys set request_digest = 'older', scope = null where key = $1`,
+      [key],
+    );
+    expect(told(await app.post(url, {}, keyed(key)))).toEqual(told(first));
     expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed']);
   });
 
