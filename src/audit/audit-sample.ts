@@ -1,7 +1,9 @@
-import type { PoolClient } from 'pg';
+import type { Pool, PoolClient } from 'pg';
+import { inSnapshot } from '../db/transaction';
 import type { EventStore } from '../event-store/event-store';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
-import { comparePositions } from '../events/position';
+import { comparePositions, parsePosition, START } from '../events/position';
+import type { Position } from '../events/position';
 import type { Generation } from '../projector/generations';
 
 /** Pages to look at beyond one per run, so that a small sample does not come back empty by chance. */
@@ -37,18 +39,37 @@ export async function pickRuns(
   }
 }
 
-/** The runs that up to `size` events speak of, somewhere in what a generation has read of the log. One query. */
+/**
+ * The runs that up to `size` events speak of, somewhere in what a generation has read of the log: behind the last event of a
+ * random run, or at the beginning. EventStoreDB reads from no position but that of an event.
+ */
 export async function runsSomewhere(
-  store: Pick<EventStore, 'readAll'>,
-  { checkpoint }: Pick<Generation, 'checkpoint'>,
+  { pool, store }: { readonly pool: Pool; readonly store: Pick<EventStore, 'readAll'> },
+  { schema, checkpoint }: Pick<Generation, 'schema' | 'checkpoint'>,
   size: number,
   random: () => number,
 ): Promise<string[]> {
-  const from = { commit: BigInt(Math.floor(random() * Number(checkpoint.commit))), prepare: 0n };
+  const from = await inSnapshot(pool, (client) => somePosition(client, schema, size, random));
   const streams = (await store.readAll(from, size))
     .filter(({ position }) => comparePositions(position, checkpoint) <= 0)
     .map(({ streamId }) => streamId);
   return [...new Set(streams)].filter(isRunStream).map(runIdOf);
+}
+
+async function somePosition(
+  client: PoolClient,
+  schema: string,
+  size: number,
+  random: () => number,
+): Promise<Position> {
+  const runIds = await pickRuns(client, schema, size, random);
+  const runId = runIds[Math.floor(random() * (runIds.length + 1)) - 1];
+  if (runId === undefined) return START;
+  const { rows } = await client.query<{ position: string }>(
+    `select position from ${schema}.run_facts where run_id = $1`,
+    [runId],
+  );
+  return parsePosition(rows[0]!.position)!;
 }
 
 /** Those of `runIds` that have no facts. */

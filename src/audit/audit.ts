@@ -70,7 +70,7 @@ export async function auditStreams(
   }: { readonly generation: Generation; readonly sample: number; readonly random: () => number },
 ): Promise<AuditReport> {
   // Where a historical generation ends in the middle of the log is known only run by run.
-  const told = isHistorical(generation) ? [] : await runsSomewhere(context.store, generation, sample, random);
+  const told = isHistorical(generation) ? [] : await runsSomewhere(context, generation, sample, random);
   return auditPicked(context, generation, (client, schema) => pickRuns(client, schema, sample, random), told);
 }
 

@@ -151,13 +151,19 @@ export class RunCommandExecutor {
         again.push(one);
         return;
       }
-      if (!result.isNew && one.asked.some(({ envelope }) => envelope.mayBeRepeat)) {
-        // The store may have recognised a twin's events, whose content need not be ours to the last instant.
-        this.runs.forget(one.runId);
-      } else if (one.plan.facts) {
-        const { leftOut = 0 } = one.run.known ?? {};
-        this.runs.remember(one.runId, { facts: one.plan.facts, position: result.position, leftOut });
-      }
+      const { known } = one.run;
+      // The store may have recognised a twin's events, whose content need not be ours to the last instant: they are read.
+      const mayBeTwins = !result.isNew && one.asked.some(({ envelope }) => envelope.mayBeRepeat);
+      if (!mayBeTwins && one.plan.facts) {
+        const { leftOut = 0 } = known ?? {};
+        this.runs.remember(one.runId, {
+          facts: one.plan.facts,
+          position: result.position,
+          leftOut,
+          behind: false,
+        });
+      } else if (known) this.runs.remember(one.runId, { ...known, behind: true });
+      else this.runs.forget(one.runId);
       answer(one, result.position, results);
     });
     return again;

@@ -13,6 +13,8 @@ export interface KnownRun {
   readonly position: Position;
   /** How many of its events the fold has stepped over. */
   readonly leftOut: number;
+  /** The log holds more by now. */
+  readonly behind: boolean;
 }
 
 export interface LoadedRun {
@@ -58,8 +60,8 @@ export class RunLoader {
     const unread: string[] = [];
     for (const [runId, freshness] of wanted) {
       const known = this.known(runId);
-      if (freshness === 'cached' && known) loaded.set(runId, { known, history: [], fresh: false });
-      else if (freshness === 'new') loaded.set(runId, { known, history: [], fresh: false });
+      const isNewest = freshness === 'new' || (freshness === 'cached' && known && !known.behind);
+      if (isNewest) loaded.set(runId, { known, history: [], fresh: false });
       else unread.push(runId);
     }
     const [only] = unread;
@@ -105,18 +107,21 @@ export class RunLoader {
     from: KnownRun | null,
     stored: readonly StoredEvent[],
   ): Promise<LoadedRun | Error> {
+    const streamId = streamOf(runId);
     try {
-      return this.foldOn(runId, from, stored);
+      // Operators may have left one more of the events out while the last ones were on their way.
+      const isOfNow = from === null || from.leftOut === this.discards.in(streamId).size;
+      return isOfNow ? this.foldOn(runId, from, stored) : await this.readWhole(runId);
     } catch (error) {
       this.forget(runId);
       // What cannot be folded may have been left out a moment ago.
       await this.discards.refresh();
-      try {
-        return this.foldOn(runId, from, stored);
-      } catch {
-        return error instanceof Error ? error : new Error(String(error));
-      }
+      return this.readWhole(runId).catch(() => (error instanceof Error ? error : new Error(String(error))));
     }
+  }
+
+  private async readWhole(runId: string): Promise<LoadedRun> {
+    return this.foldOn(runId, null, await this.store.readStream(streamOf(runId), 0));
   }
 
   private foldOn(runId: string, from: KnownRun | null, stored: readonly StoredEvent[]): LoadedRun {
@@ -131,9 +136,9 @@ export class RunLoader {
         history.push(parsed);
       }
     }
-    const last = stored.at(-1);
-    if (!facts || !last) return { known: from, history: [], fresh: true };
-    const known = { facts, position: last.position, leftOut: discarded.size };
+    const position = stored.at(-1)?.position ?? from?.position;
+    if (!facts || !position) return { known: null, history: [], fresh: true };
+    const known = { facts, position, leftOut: discarded.size, behind: false };
     this.remember(runId, known);
     return { known, history: from ? [] : history, fresh: true };
   }

@@ -111,9 +111,8 @@ describe('the worker that builds replays', () => {
 
   test('what a build failed of was lost where its lease could not be asked for either', async () => {
     const generation = await startReplay(context, { full: true }, OPERATOR);
-    const lease = createLease(fixture.pool, 'replay-of-test', 'test', 5);
     const hold = jest
-      .fn(lease.hold)
+      .fn<Promise<boolean>, []>()
       .mockResolvedValueOnce(true)
       .mockRejectedValue(new Error('no connection'));
     const told: object[] = [];

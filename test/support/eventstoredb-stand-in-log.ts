@@ -129,6 +129,12 @@ export class StandInLog {
   }
 
   /** The index of the first record at or after a position: the log's length when there is none. */
+  /** Whether a position lies in the log and no record begins there: the real server fails where it is to read from it. */
+  isInsideRecord(position: bigint): boolean {
+    const next = this.records[this.indexFrom(position)];
+    return position > 0n && next !== undefined && next.position !== position;
+  }
+
   indexFrom(position: bigint): number {
     let [low, high] = [0, this.records.length];
     while (low < high) {

@@ -43,7 +43,8 @@ export async function answerRead(call: ReadCall, target: ReadTarget): Promise<vo
   const { log } = target;
   const options = call.request.getOptions()!;
   if (options.hasSubscription()) return answerSubscription(call, target);
-  if (options.getAll()?.hasPosition() && target.faults.invalidPosition) {
+  const position = options.getAll()?.getPosition()?.getCommitPosition();
+  if (position !== undefined && (target.faults.invalidPosition || log.isInsideRecord(BigInt(position)))) {
     call.emit('error', INVALID_POSITION.ofRead);
     return;
   }
