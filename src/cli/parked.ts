@@ -1,8 +1,8 @@
 import { counted } from '../counted';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
-import { listParked, parkedStream } from '../projector/parked-streams';
+import { listParked } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
-import { discardAs, mendableIn, nameOf, parkedIn, retryAs } from '../replay/parked-actions';
+import { discardAs, mendableIn, nameOf, parkedIn, previewDiscardAs, retryAs } from '../replay/parked-actions';
 import { table } from './output';
 import type { Output } from './output';
 import { onReplays, operatorOf } from './replay-desk';
@@ -50,7 +50,7 @@ export async function discardParkedEvent(
   await onReplays(async ({ context }) => {
     const { generation, parkedContext } = await mendableIn(context, id);
     if (!apply) {
-      const stream = await parkedStream(context.pool, generation, streamId);
+      const stream = await previewDiscardAs(generation, streamId, parkedContext);
       output.result({ wouldDiscard: stream }, () => [
         stream
           ? `would leave out revision ${stream.revision} (${stream.eventType}) of ${nameOf(streamId)} for good; add --apply`

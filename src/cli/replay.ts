@@ -162,13 +162,15 @@ async function endReplay(
   await onReplays(async ({ context }) => {
     const operator = operatorOf(reason);
     const end = action === 'abort' ? abortReplay : retireGeneration;
+    let isDropped = false;
     if (dryRun) await previewEnding(context, id, action);
-    else await end(context, id, operator);
+    else isDropped = await end(context, id, operator);
     const { state } = await requireGeneration(context, id);
     output.result({ applied: !dryRun, id, state }, () => [
       dryRun
         ? `would ${action} generation ${id}, which is ${state}, and drop its tables`
-        : `generation ${id} is ${action === 'abort' ? 'aborted' : 'retired'}: its tables are dropped`,
+        : `generation ${id} is ${action === 'abort' ? 'aborted' : 'retired'}: its tables are dropped` +
+          (isDropped ? '' : ' by a serving process once nobody reads them any more'),
     ]);
   });
 }

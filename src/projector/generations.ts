@@ -40,6 +40,11 @@ export interface Generation {
   readonly standbyNumber: number | null;
 }
 
+/** Until the transaction ends no other operator makes, switches or ends a generation. */
+export async function lockRegistry(client: Pick<PoolClient, 'query'>): Promise<void> {
+  await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+}
+
 /** Where a historical generation ends: an instant or a position. */
 export function untilOf({
   untilAt,
@@ -100,7 +105,7 @@ export async function ensureLiveGeneration(
 ): Promise<Generation> {
   const live = await transaction(pool, async (client) => {
     // Two processes starting on an empty database: the second waits here and then finds the first one's.
-    await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    await lockRegistry(client);
     const { rows } = await client.query<GenerationRow>(
       `select ${COLUMNS} from opstruth.generations where state = 'live'`,
     );

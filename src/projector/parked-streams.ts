@@ -1,12 +1,13 @@
 import type { Pool } from 'pg';
 import type { ClassifiedRun } from '../classifier/classified-run';
 import { StatementNames } from '../db/statement-names';
+import { inTransaction } from '../db/transaction';
 import type { Judge } from '../domain/classification';
 import type { EventStore } from '../event-store/event-store';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { DiscardedEvents } from './discarded-events';
 import { foldBatch } from './fold-batch';
-import { isHistorical, isOfSurfaces, listGenerations } from './generations';
+import { isHistorical, isOfSurfaces, listGenerations, lockRegistry } from './generations';
 import type { Generation } from './generations';
 import { tellProjected } from './projection-news';
 import { readStates } from './run-states';
@@ -66,14 +67,6 @@ export async function listParked(pool: Pool, generation: Generation): Promise<Pa
   }));
 }
 
-export async function parkedStream(
-  pool: Pool,
-  generation: Generation,
-  streamId: string,
-): Promise<ParkedStream | null> {
-  return (await listParked(pool, generation)).find((one) => one.streamId === streamId) ?? null;
-}
-
 export interface ParkedContext {
   readonly pool: Pool;
   readonly store: EventStore;
@@ -93,9 +86,9 @@ export type RetryResult =
       readonly cause: string;
     };
 
-/** Another generation shows what the event did, and would go on to, while every fold from now on leaves it out. */
-export class AppliedElsewhereError extends Error {
-  override readonly name = 'AppliedElsewhereError';
+/** Why an event cannot be left out now. */
+export class DiscardRefusedError extends Error {
+  override readonly name = 'DiscardRefusedError';
 }
 
 /** Keeps what was done, in the transaction that does it. */
@@ -111,14 +104,20 @@ export async function retryParked(
   context: ParkedContext,
   record?: RecordResult,
 ): Promise<RetryResult> {
-  return inGeneration(generation, context, record, (connection) =>
-    retryInside(connection, generation, streamId, context),
-  );
+  return inOneTransaction(context, async (connection) => {
+    // Waits for the batch that the projector is committing and keeps the next one out.
+    await lockGenerations(connection, [generation.id]);
+    const result = await retryInside(connection, generation, streamId, context);
+    if (result.kind === 'not_parked') return result;
+    await tellProjectors(connection, generation, [generation.id]);
+    await record?.(connection, result);
+    return result;
+  });
 }
 
 /**
  * Leaves the failed event of a parked stream out for good (in later generations too) and tries those behind it.
- * Recorded with who and why. Throws AppliedElsewhereError.
+ * Recorded with who and why. Throws DiscardRefusedError.
  */
 export async function discardParked(
   generation: Generation,
@@ -127,74 +126,128 @@ export async function discardParked(
   context: ParkedContext,
   record?: RecordResult,
 ): Promise<RetryResult> {
-  return inGeneration(generation, context, record, async (connection) => {
-    const { rows } = await connection.query<{ revision: number; event_type: string }>(
-      `select revision, event_type from ${generation.schema}.parked_events where stream_id = $1 order by revision limit 1`,
-      [streamId],
+  return inOneTransaction(context, async (connection) => {
+    await lockRegistry(connection);
+    const following = await followingGenerations(connection, context);
+    await lockGenerations(
+      connection,
+      following.map(({ id }) => id),
     );
-    const [failed] = rows;
+    const failed = await failedEvent(connection, generation, streamId);
     if (!failed) return { kind: 'not_parked' };
-    await refuseIfAppliedElsewhere(connection, generation, streamId, failed.revision, context);
+    await refuseIfApplied(connection, following, generation, failed, context);
     await connection.query(
       `insert into opstruth.discarded_events (stream_id, revision, event_type, actor, reason)
        values ($1, $2, $3, $4, $5) on conflict do nothing`,
-      [streamId, failed.revision, failed.event_type, decision.actor, decision.reason],
+      [streamId, failed.revision, failed.eventType, decision.actor, decision.reason],
     );
-    return retryInside(connection, generation, streamId, context);
+    const result = await retryInside(connection, generation, streamId, context);
+    // All of them: those that have not come to the event yet must know of it by then.
+    await tellProjectors(
+      connection,
+      generation,
+      following.map(({ id }) => id),
+    );
+    await record?.(connection, result);
+    return result;
   });
 }
 
-async function inGeneration(
+/** The event that `discardParked` would leave out now; null when the stream is not parked. Throws DiscardRefusedError. */
+export async function previewDiscard(
   generation: Generation,
+  streamId: string,
   context: ParkedContext,
-  record: RecordResult | undefined,
-  work: (connection: TableConnection) => Promise<RetryResult>,
-): Promise<RetryResult> {
-  const connection = await openTableConnection(context.pool);
+): Promise<ParkedStream | null> {
+  const { pool } = context;
+  const stream = (await listParked(pool, generation)).find((one) => one.streamId === streamId) ?? null;
+  if (stream)
+    await refuseIfApplied(pool, await followingGenerations(pool, context), generation, stream, context);
+  return stream;
+}
+
+async function inOneTransaction<T>(
+  { pool }: ParkedContext,
+  work: (connection: TableConnection) => Promise<T>,
+): Promise<T> {
+  const connection = await openTableConnection(pool);
   try {
-    await connection.query('begin');
-    // Waits for the batch that the projector is committing and keeps the next one out.
-    await connection.query('select from opstruth.generations where id = $1 for update', [generation.id]);
-    const result = await work(connection);
-    if (result.kind !== 'not_parked') {
-      // Fences the projector, whose memory is of before.
-      await connection.query('update opstruth.generations set epoch = epoch + 1 where id = $1', [
-        generation.id,
-      ]);
-      // The rows are others at the position where the generation already was.
-      await connection.query(tellProjected(generation.id, generation.checkpoint));
-      await record?.(connection, result);
-    }
-    await connection.query('commit');
-    return result;
-  } catch (error) {
-    await connection.query('rollback').catch(() => undefined); // the first error is the one to tell
-    throw error;
+    return await inTransaction(connection, () => work(connection));
   } finally {
     await connection.close();
   }
 }
 
-/** One that has parked the stream there or before has not applied it, and one of another version nobody goes on with. */
-async function refuseIfAppliedElsewhere(
-  connection: TableConnection,
-  generation: Generation,
-  streamId: string,
-  revision: number,
-  { surfaces, judge }: ParkedContext,
-): Promise<void> {
-  if (!isRunStream(streamId)) return;
-  const others = (await listGenerations(connection)).filter(
+/** Those that follow the log, or will; of another version nobody here goes on with any. */
+async function followingGenerations(
+  connection: Pick<Pool, 'query'>,
+  { surfaces }: ParkedContext,
+): Promise<Generation[]> {
+  return (await listGenerations(connection)).filter(
     (one) =>
-      one.id !== generation.id &&
       ['building', 'ready', 'live', 'standby'].includes(one.state) &&
       !isHistorical(one) &&
       isOfSurfaces(one, surfaces),
   );
-  for (const { id, state, schema } of others) {
+}
+
+/** In the order in which an operator who switches locks them. */
+async function lockGenerations(connection: TableConnection, ids: readonly number[]): Promise<void> {
+  await connection.query(
+    'select from opstruth.generations where id = any($1::int[]) order by id for update',
+    [ids],
+  );
+}
+
+/** The new epoch fences whoever projects: what they have in memory is of before. */
+async function tellProjectors(
+  connection: TableConnection,
+  { id, checkpoint }: Generation,
+  ids: readonly number[],
+): Promise<void> {
+  await connection.query('update opstruth.generations set epoch = epoch + 1 where id = any($1::int[])', [
+    ids,
+  ]);
+  // The rows are others at the position where the generation already was.
+  await connection.query(tellProjected(id, checkpoint));
+}
+
+type FailedEvent = Pick<ParkedStream, 'streamId' | 'revision' | 'eventType'>;
+
+async function failedEvent(
+  connection: TableConnection,
+  { schema }: Generation,
+  streamId: string,
+): Promise<FailedEvent | null> {
+  const { rows } = await connection.query<{ revision: number; event_type: string }>(
+    `select revision, event_type from ${schema}.parked_events where stream_id = $1 order by revision limit 1`,
+    [streamId],
+  );
+  const [first] = rows;
+  return first ? { streamId, revision: first.revision, eventType: first.event_type } : null;
+}
+
+/**
+ * A generation that shows what the event did would go on to, while every fold from now on leaves it out. One that is being
+ * built may have passed it, or be about to, with the discards of its beginning.
+ */
+async function refuseIfApplied(
+  connection: Pick<Pool, 'query'>,
+  following: readonly Generation[],
+  generation: Generation,
+  { streamId, revision }: FailedEvent,
+  { judge }: ParkedContext,
+): Promise<void> {
+  if (!isRunStream(streamId)) return;
+  for (const { id, state, schema } of following) {
+    if (id === generation.id) continue;
+    if (state === 'building')
+      throw new DiscardRefusedError(
+        `generation ${id} is being built, and may have applied the event: wait for it or abort it first`,
+      );
     const [run] = await readStates(connection, schema, judge, [runIdOf(streamId)]);
     if (run && run.facts.version > revision)
-      throw new AppliedElsewhereError(
+      throw new DiscardRefusedError(
         `generation ${id} (${state}) has applied revision ${revision} of ${streamId}, and would differ from every later ` +
           `fold: mend the code that refuses it, or end generation ${id} first`,
       );

@@ -8,13 +8,24 @@ import { endOtherBuilders } from './building';
 /** A drop that waits for a table keeps a worker from its builds, and new readers of all the others: not for longer than this. */
 const WAITS_AT_MOST_MS = 100;
 const BETWEEN_TRIES_MS = 250;
+/** Whoever asked is answered by then. What is left a serving process drops. */
+const TRIES_FOR_MS = 10_000;
 
 const LOCK_NOT_AVAILABLE = '55P03';
 const DEADLOCK_DETECTED = '40P01';
 
-/** Drops the tables of a generation that has ended, as soon as nobody works on them any more. Idempotent. */
-export async function dropTables(pool: Pool, generation: Generation): Promise<void> {
-  while (!(await tryToDrop(pool, generation))) await sleep(BETWEEN_TRIES_MS, new AbortController().signal);
+/** Drops the tables of a generation that has ended. False where somebody has worked on them all the while. Idempotent. */
+export async function dropTables(
+  pool: Pool,
+  generation: Generation,
+  triesForMs = TRIES_FOR_MS,
+): Promise<boolean> {
+  const until = AbortSignal.timeout(triesForMs);
+  while (!until.aborted) {
+    if (await tryToDrop(pool, generation)) return true;
+    await sleep(BETWEEN_TRIES_MS, until);
+  }
+  return false;
 }
 
 /**

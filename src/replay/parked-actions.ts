@@ -2,8 +2,8 @@ import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
-import { AppliedElsewhereError, discardParked, retryParked } from '../projector/parked-streams';
-import type { ParkedContext, RecordResult, RetryResult } from '../projector/parked-streams';
+import { discardParked, DiscardRefusedError, previewDiscard, retryParked } from '../projector/parked-streams';
+import type { ParkedContext, ParkedStream, RecordResult, RetryResult } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
 import { liveOf, reasonOf, ReplayRefusedError, stateOf } from './replays';
@@ -61,10 +61,21 @@ export async function discardAs(
     throw new ReplayRefusedError('reason_required', 'leaving an event out needs a reason, which is kept');
   const operator = { ...asking, reason };
   const record = recordOf(operator, 'parked.discard', generation, streamId);
-  return discardParked(generation, streamId, operator, context, record).catch((error: unknown) => {
-    if (!(error instanceof AppliedElsewhereError)) throw error;
-    throw new ReplayRefusedError('wrong_state', error.message);
-  });
+  return discardParked(generation, streamId, operator, context, record).catch(refused);
+}
+
+/** What `discardAs` would leave out, refused as that would be; null when the stream is not parked. */
+export async function previewDiscardAs(
+  generation: Generation,
+  streamId: string,
+  context: ParkedContext,
+): Promise<ParkedStream | null> {
+  return previewDiscard(generation, streamId, context).catch(refused);
+}
+
+function refused(error: unknown): never {
+  if (!(error instanceof DiscardRefusedError)) throw error;
+  throw new ReplayRefusedError('wrong_state', error.message);
 }
 
 function recordOf(operator: Operator, action: string, { id }: Generation, streamId: string): RecordResult {

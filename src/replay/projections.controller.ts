@@ -8,12 +8,12 @@ import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
 import { Problem } from '../http/problem';
 import { single, wholeNumber } from '../http/query-values';
 import { DEFAULT_LIMIT, MAX_LIMIT } from '../http/read-request';
-import { listParked, parkedStream } from '../projector/parked-streams';
+import { listParked } from '../projector/parked-streams';
 import type { RetryResult } from '../projector/parked-streams';
 import { projectionStatus } from '../projector/projection-status';
 import { listAuditEntries } from './audit-entries';
 import { OPERATOR_CONTEXT } from './operator-context';
-import { discardAs, mendableIn, nameOf, parkedIn, retryAs } from './parked-actions';
+import { discardAs, mendableIn, nameOf, parkedIn, previewDiscardAs, retryAs } from './parked-actions';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
 
@@ -225,7 +225,7 @@ export class ProjectionsController {
   private async discarded(streamId: string, body: DiscardBody, { subject }: Principal) {
     const { generation: parked, parkedContext } = await mendableIn(this.context, body.generation);
     if (!body.apply) {
-      const wouldDiscard = await parkedStream(this.context.pool, parked, streamId);
+      const wouldDiscard = await previewDiscardAs(parked, streamId, parkedContext);
       if (!wouldDiscard) throw Problem.notFound(`${nameOf(streamId)} is not parked`);
       return { data: { applied: false, wouldDiscard } };
     }

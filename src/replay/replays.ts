@@ -12,6 +12,7 @@ import {
   isHistorical,
   isOfSurfaces,
   listGenerations,
+  lockRegistry,
 } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
@@ -217,8 +218,8 @@ export function requireRetirable(generations: readonly Generation[], id: number)
   return generation;
 }
 
-/** Gives up a replay that is not live: what was built is dropped. */
-export async function abortReplay(context: OperatorContext, id: number, asking: Operator): Promise<void> {
+/** Gives up a replay that is not live: what was built is dropped. False where somebody works on that still. */
+export async function abortReplay(context: OperatorContext, id: number, asking: Operator): Promise<boolean> {
   const operator = withReason(asking);
   const generation = await asOnlyOperator(context, async (client) => {
     const ended = requireAbortable(await lockGenerations(client, [id]), id);
@@ -226,15 +227,15 @@ export async function abortReplay(context: OperatorContext, id: number, asking: 
     await recordAudit(client, { ...operator, action: 'replay.abort', generation: id, details: {} });
     return ended;
   });
-  await dropTables(context.pool, generation);
+  return dropTables(context.pool, generation);
 }
 
-/** Drops a generation that nobody goes back to: a standby, or a historical one. */
+/** Drops a generation that nobody goes back to: a standby, or a historical one. False where somebody works on it still. */
 export async function retireGeneration(
   context: OperatorContext,
   id: number,
   asking: Operator,
-): Promise<void> {
+): Promise<boolean> {
   const operator = withReason(asking);
   const generation = await asOnlyOperator(context, async (client) => {
     const ended = requireRetirable(await lockGenerations(client, [id]), id);
@@ -242,7 +243,7 @@ export async function retireGeneration(
     await recordAudit(client, { ...operator, action: 'replay.retire', generation: id, details: {} });
     return ended;
   });
-  await dropTables(context.pool, generation);
+  return dropTables(context.pool, generation);
 }
 
 /**
@@ -276,7 +277,7 @@ export async function asOnlyOperator<T>(
   work: (client: PoolClient) => Promise<T>,
 ): Promise<T> {
   return transaction(pool, async (client) => {
-    await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    await lockRegistry(client);
     return work(client);
   });
 }

@@ -2,15 +2,17 @@ import { isDeepStrictEqual } from 'node:util';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { EventStore } from '../../src/event-store/event-store';
 import { streamOf } from '../../src/events/operation-run-events';
+import type { StoredEvent } from '../../src/events/operation-run-events';
+import { START } from '../../src/events/position';
 import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';
-import { catchUp } from '../../src/projector/generation-projector';
+import { catchUp, openProjection } from '../../src/projector/generation-projector';
 import { FencedError, ParkedLimitError } from '../../src/projector/run-folding';
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import type { Surface } from '../../src/projector/surface';
 import { followProjections } from '../../src/projector/projection-news';
-import { discardParked, listParked, retryParked } from '../../src/projector/parked-streams';
+import { discardParked, listParked, previewDiscard, retryParked } from '../../src/projector/parked-streams';
 import { eventually } from '../support/eventually';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
@@ -268,16 +270,47 @@ describe('the projector engine', () => {
     test('an event that another generation has applied was left out all the same, so that the two differed for good', async () => {
       const other = await fixture.anotherGeneration();
       const decision = { actor: 'ops', reason: 'a mistake' };
+      const isBeingBuilt = `generation ${other.id} is being built`;
+      await expect(
+        discardParked(fixture.generation, streamOf('bad'), decision, fixture.options),
+      ).rejects.toThrow(isBeingBuilt);
+      await fixture.pool.query(`update opstruth.generations set state = 'ready' where id = $1`, [other.id]);
       // As code that can still read it has applied it there.
       await fixture.pool.query(
         `insert into ${other.schema}.run_facts select * from ${fixture.generation.schema}.run_facts;
          update ${other.schema}.run_facts set facts = (facts::jsonb || '{"version":2}')::json where run_id = 'bad'`,
       );
       const { options, generation } = fixture;
-      await expect(discardParked(generation, streamOf('bad'), decision, options)).rejects.toThrow(
-        `generation ${other.id} (building) has applied revision 1`,
-      );
+      const hasApplied = `generation ${other.id} (ready) has applied revision 1`;
+      await expect(previewDiscard(generation, streamOf('bad'), options)).rejects.toThrow(hasApplied);
+      await expect(discardParked(generation, streamOf('bad'), decision, options)).rejects.toThrow(hasApplied);
       expect(await listParked(fixture.pool, generation)).toHaveLength(1);
+    });
+
+    test('a generation that came to a discarded event later applied it, for it had not heard of the discard', async () => {
+      const { options, generation, pool, store } = fixture;
+      const other = await fixture.anotherGeneration();
+      await pool.query(`update opstruth.generations set state = 'ready' where id = $1`, [other.id]);
+      // It has read nothing yet, and its code can read the event.
+      const lifted = (events: readonly StoredEvent[]) =>
+        events.map((event) =>
+          event.revision === 1 && event.streamId === streamOf('bad')
+            ? { ...event, data: { occurredAt: T0 } }
+            : event,
+        );
+      const behind = await openProjection(other.id, options);
+      const decision = { actor: 'ops', reason: 'written by a broken deployment' };
+      await discardParked(generation, streamOf('bad'), decision, options);
+      await expect(
+        behind.apply(lifted(await store.readAll(START, 100))).then(() => behind.settled()),
+      ).rejects.toThrow(FencedError);
+      await behind.close();
+      const reading = {
+        ...store,
+        readAll: async (...asked: Parameters<EventStore['readAll']>) => lifted(await store.readAll(...asked)),
+      };
+      await fixture.catchUp(other, { store: reading });
+      expect(await dumpGeneration(pool, other.schema)).toEqual(await dumpGeneration(pool, generation.schema));
     });
 
     test('what was done is not done where it cannot be recorded', async () => {

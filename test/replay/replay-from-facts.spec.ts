@@ -232,8 +232,8 @@ describe('a replay from run facts', () => {
   ])('one %s that an operator ends stops, and its failure says who did', async (_, full) => {
     const generation = await startReplay(context, { policyVersion: stricter, full }, OPERATOR);
     const ending = { actor: 'olga', reason: 'changed my mind' };
-    let ended: Promise<void> | undefined;
-    const onStep = () => (ended ??= abortReplay(context, generation.id, ending));
+    let ended: Promise<boolean> | undefined;
+    const onStep = async () => void (await (ended ??= abortReplay(context, generation.id, ending)));
     await expect(buildInSteps(generation, { onStep })).rejects.toBeInstanceOf(ReplayEndedError);
     expect((await generationById(fixture.pool, generation.id))!).toMatchObject({
       state: 'failed',

@@ -2,6 +2,7 @@ import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
 import { buildGeneration } from '../../src/replay/generation-build';
+import { dropTables } from '../../src/replay/drop-tables';
 import { buildHere, buildIfFree, runReplayWorker } from '../../src/replay/replay-worker';
 import type { Build } from '../../src/replay/replay-worker';
 import { abortReplay, startReplay } from '../../src/replay/replays';
@@ -130,6 +131,17 @@ describe('the worker that builds replays', () => {
     expect(outcome).toBe('failed');
     expect(told).toEqual([expect.objectContaining({ err: new Error('the disk is full') })]);
     expect((await stateOf(generation)).failure).toBe('the disk is full');
+  });
+
+  test('an end waited for a reader of the tables without end', async () => {
+    const { pool } = fixture;
+    const generation = await startReplay(context, { full: true }, OPERATOR);
+    const reader = await pool.connect();
+    await reader.query(`begin; select from ${generation.schema}.run_facts`);
+    expect(await dropTables(pool, generation, 50)).toBe(false);
+    await reader.query('commit');
+    reader.release();
+    expect(await dropTables(pool, generation)).toBe(true);
   });
 
   test('one that always fails was tried again each second, and kept others waiting', async () => {
