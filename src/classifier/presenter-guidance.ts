@@ -2,10 +2,9 @@ import type { Subject } from './subject';
 
 /** What happens to a run by itself, and what a person can do about it. Instants only, no relative time. */
 export function guidanceOf(subject: Subject): string {
-  const guidance = subject.status === 'completed' ? afterTheEnd(subject) : whileActive(subject);
-  return subject.incomplete
-    ? `${guidance} The parked event is listed in the system plane, under projections.`
-    : guidance;
+  if (subject.incomplete)
+    return 'An operator has to retry or discard the parked event, which is listed in the system plane, under projections.';
+  return subject.status === 'completed' ? afterTheEnd(subject) : whileActive(subject);
 }
 
 function whileActive(subject: Subject): string {

@@ -1,7 +1,7 @@
 import { counted } from '../counted';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { listParked } from '../projector/parked-streams';
-import type { RetryResult } from '../projector/parked-streams';
+import type { ParkedStream, RetryResult } from '../projector/parked-streams';
 import { discardAs, mendableIn, nameOf, parkedIn, previewDiscardAs, retryAs } from '../replay/parked-actions';
 import { table } from './output';
 import type { Output } from './output';
@@ -53,13 +53,18 @@ export async function discardParkedEvent(
       const stream = await previewDiscardAs(generation, streamId, parkedContext);
       output.result({ wouldDiscard: stream }, () => [
         stream
-          ? `would leave out revision ${stream.revision} (${stream.eventType}) of ${nameOf(streamId)} for good; add --apply`
+          ? `would leave out revision ${stream.revision} (${stream.eventType}) of ${nameOf(streamId)} for good${takenAlong(stream)}; add --apply`
           : `${nameOf(streamId)} is not parked`,
       ]);
       return;
     }
     report(output, streamId, await discardAs(operatorOf(reason), generation, streamId, parkedContext));
   });
+}
+
+/** Without its first event a run does not exist. */
+function takenAlong({ runId, revision }: ParkedStream): string {
+  return runId !== null && revision === 0 ? ', and the whole run with it' : '';
 }
 
 function report(output: Output, streamId: string, result: RetryResult): void {

@@ -3,10 +3,13 @@ import { UnreadableEventError } from '../events/parse-event';
 import { asProblem } from '../http/as-problem';
 import { Problem } from '../http/problem';
 import { RunContendedError } from './command-result';
+import { RunDiscardedError } from './run-loader';
 
 /** What a command is answered that ended in an error: of the run, of its rivals, or of ours. */
 export function problemOf(error: unknown): Problem {
   if (error instanceof RunContendedError) return Problem.notReady(error.message, { cause: error });
+  if (error instanceof RunDiscardedError)
+    return new Problem('run_discarded', { detail: error.message, cause: error });
   // A 503, because the sender should keep its command and try again: a worker's report must not be lost. What the event
   // holds is for operators, who find it among the parked ones.
   if (error instanceof UnreadableEventError || error instanceof FoldError)

@@ -29,6 +29,11 @@ export interface LoadedRun {
 /** `cached`: the newest this process knows; `new`: presumed absent unless known; `fresh`: read on; `whole`: with history. */
 export type Freshness = 'cached' | 'new' | 'fresh' | 'whole';
 
+/** Operators have left out the first event of a run: there is none any more, on no surface and for no command. */
+export class RunDiscardedError extends Error {
+  override readonly name = 'RunDiscardedError';
+}
+
 /** The events that operators have left out. */
 export interface Discards {
   /** As of the last `refresh`. */
@@ -112,11 +117,13 @@ export class RunLoader {
       // Operators may have left one more of the events out while the last ones were on their way.
       const isOfNow = from === null || from.leftOut === this.discards.in(streamId).size;
       return isOfNow ? this.foldOn(runId, from, stored) : await this.readWhole(runId);
-    } catch (error) {
+    } catch {
       this.forget(runId);
       // What cannot be folded may have been left out a moment ago.
       await this.discards.refresh();
-      return this.readWhole(runId).catch(() => (error instanceof Error ? error : new Error(String(error))));
+      return this.readWhole(runId).catch((again: unknown) =>
+        again instanceof Error ? again : new Error(String(again)),
+      );
     }
   }
 
@@ -126,6 +133,8 @@ export class RunLoader {
 
   private foldOn(runId: string, from: KnownRun | null, stored: readonly StoredEvent[]): LoadedRun {
     const discarded = this.discards.in(streamOf(runId));
+    if (discarded.has(0))
+      throw new RunDiscardedError(`run ${runId}: its first event was discarded, and the run with it`);
     const history: RecordedRunEvent[] = [];
     let facts = from?.facts ?? null;
     for (const event of stored) {

@@ -25,6 +25,9 @@ const FOR_THE_VALUES_AT_HAND = ['plan_cache_mode=force_custom_plan'];
  */
 export const BY_KEY: readonly string[] = ['plan_cache_mode=force_generic_plan', 'enable_seqscan=off'];
 
+/** The statements of a page are large and their results are few: to compile one took seconds where to run it takes milliseconds. */
+const NO_COMPILER = 'jit=off';
+
 /** A pool of connections. None is opened before the first query. */
 export function openPool(url: string, options: PoolOptions): Pool {
   const pool = new Pool({
@@ -33,7 +36,7 @@ export function openPool(url: string, options: PoolOptions): Pool {
     application_name: options.applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
     keepAlive: true,
-    options: settingsOption(options.plans ?? FOR_THE_VALUES_AT_HAND),
+    options: settingsOption([...(options.plans ?? FOR_THE_VALUES_AT_HAND), NO_COMPILER]),
   });
   // Without a listener one broken idle connection ends the process. The pool replaces it; the next query tells.
   pool.on(

@@ -36,6 +36,7 @@ export const PROBLEMS = {
   internal: [500, 'Something went wrong on our side'],
   position_not_reached: [503, 'The read side has not reached the position asked for'],
   run_unreadable: [503, 'An event of the run cannot be read'],
+  run_discarded: [410, 'The run was discarded by an operator'],
   not_ready: [503, 'The service is not ready'],
 } as const satisfies Record<string, readonly [status: number, title: string]>;
 

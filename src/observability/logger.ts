@@ -16,8 +16,17 @@ export function createLogger(
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     redact: { paths: SECRET, censor: '[redacted]' },
+    serializers: { err: errorEntry },
   };
   return destination ? pino(options, destination) : pino(options);
+}
+
+/** `pg` hangs the whole broken connection on its errors, with the key by which its statements can be cancelled. */
+function errorEntry(error: unknown): unknown {
+  const entry: unknown = pino.stdSerializers.err(error as Error);
+  if (typeof entry !== 'object' || entry === null || !('client' in entry)) return entry;
+  const { client: _client, ...rest } = entry;
+  return rest;
 }
 
 /** Paths that machines ask for every few seconds. */

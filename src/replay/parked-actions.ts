@@ -4,10 +4,13 @@ import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { discardParked, DiscardRefusedError, previewDiscard, retryParked } from '../projector/parked-streams';
 import type { ParkedContext, ParkedStream, RecordResult, RetryResult } from '../projector/parked-streams';
+import type { Surface } from '../projector/surface';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
 import { liveOf, reasonOf, ReplayRefusedError, stateOf } from './replays';
 import type { Operator } from './replays';
+
+const MENDABLE: readonly Generation['state'][] = ['ready', 'live', 'standby'];
 
 /** The generation whose parked streams are looked at: the live one, or any other that has tables. */
 export async function parkedIn({ pool }: OperatorContext, id: number | undefined): Promise<Generation> {
@@ -23,8 +26,7 @@ export async function mendableIn(
 ): Promise<{ readonly generation: Generation; readonly parkedContext: ParkedContext }> {
   const { pool, store, surfaces } = context;
   const { id: found } = await parkedIn(context, id);
-  const allowed = ['ready', 'live', 'standby'] as const;
-  const generation = stateOf(await listGenerations(pool), found, allowed, 'mend what is parked in');
+  const generation = stateOf(await listGenerations(pool), found, MENDABLE, 'mend what is parked in');
   if (isHistorical(generation) || !isOfSurfaces(generation, surfaces))
     throw new ReplayRefusedError(
       'wrong_state',
@@ -32,6 +34,24 @@ export async function mendableIn(
         'what is parked in it stays so',
     );
   return { generation, parkedContext: { pool, store, surfaces, judge: await judgeFor(pool, generation) } };
+}
+
+/** What has been mended or left out in one generation is in all that follow the log: a standby is to be gone back to whole. */
+async function retryElsewhere(
+  { id: done }: Generation,
+  streamId: string,
+  context: ParkedContext,
+): Promise<void> {
+  const { pool, surfaces } = context;
+  for (const other of await listGenerations(pool))
+    if (other.id !== done && isMendable(other, surfaces))
+      await retryParked(other, streamId, { ...context, judge: await judgeFor(pool, other) });
+}
+
+function isMendable(generation: Generation, surfaces: readonly Surface[]): boolean {
+  return (
+    MENDABLE.includes(generation.state) && !isHistorical(generation) && isOfSurfaces(generation, surfaces)
+  );
 }
 
 /** A parked stream as operators know it: by its run, where it is one's. */
@@ -61,7 +81,9 @@ export async function discardAs(
     throw new ReplayRefusedError('reason_required', 'leaving an event out needs a reason, which is kept');
   const operator = { ...asking, reason };
   const record = recordOf(operator, 'parked.discard', generation, streamId);
-  return discardParked(generation, streamId, operator, context, record).catch(refused);
+  const result = await discardParked(generation, streamId, operator, context, record).catch(refused);
+  await retryElsewhere(generation, streamId, context);
+  return result;
 }
 
 /** What `discardAs` would leave out, refused as that would be; null when the stream is not parked. */

@@ -119,6 +119,7 @@ const RETRYING =
 const DISCARDING =
   'For good, in later generations too; without `apply` it only tells which event that would be. The `reason` is kept. The ' +
   'events behind the one left out are tried again, and `parked_again` tells at which of them the stream is parked now. ' +
+  'The first event of a run takes the whole run with it: its id can never be used again. ' +
   'Refused while another generation that follows the log has applied the event.';
 
 /** The projections themselves, as those who run the platform see them. */

@@ -294,4 +294,19 @@ describe('a run with an event that cannot be read', () => {
     expect(again.data).toMatchObject({ results: [{ status: 200, version: 3, runStatus: 'running' }] });
     expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed', 'Started']);
   });
+
+  it('whose first event was discarded is gone, and was said to wait for an operator for ever', async () => {
+    const runId = await app.run();
+    await app.pool.query(
+      `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, 0, 'olga', 'spoilt')`,
+      [streamOf(runId)],
+    );
+    await app.discarded.refresh();
+    const queue = { runId, workspaceId: 'w1', type: 'sync' };
+    for (const answer of [
+      await app.post(`/operation-runs/${runId}/start`),
+      await app.post('/operation-runs', queue),
+    ])
+      expect(answer).toMatchObject({ statusCode: 410, data: { code: 'run_discarded' } });
+  });
 });

@@ -61,6 +61,16 @@ async function everything(log: CopyLog) {
   return log.store.readAll(START, 1_000);
 }
 
+test("an event of a stream that is no run's made every copy fail, once all had been copied", async () => {
+  await append(postgres, 'a', newEvents(2));
+  await postgres.store.append({ streamId: 'orders-1', expectedRevision: 'no_stream', events: newEvents(1) });
+  await append(postgres, 'b', newEvents(1));
+  expect(await copy(postgres, eventStoreDb)).toMatchObject({
+    copied: 3,
+    verified: { events: 3, streams: 2 },
+  });
+});
+
 test('an empty log is copied, then what has come since, and no event twice', async () => {
   expect(await copy(postgres, eventStoreDb)).toMatchObject({
     copied: 0,

@@ -206,6 +206,23 @@ test('a stream that is parked in the new generation only is shown and dealt with
   expect((await app.get(`parked?generation=${id}`)).answer.data).toEqual({ streams: [] });
 });
 
+test('what was discarded in the live generation stayed parked in the standby, to which a rollback goes', async () => {
+  const id = await app.start({ policyVersion: app.harmless });
+  await app.build(id);
+  await app.post(`replays/${id}/cutover`, { apply: true });
+  await app.writeRaw('bad', 0, 'OperationRunStarted', { occurredAt: 42 });
+  for (const generation of [id, app.generation.id]) await app.catchUp({ ...app.generation, id: generation });
+  const parked = async () =>
+    Promise.all(
+      [id, app.generation.id].map(
+        async (one) => (await app.get(`parked?generation=${one}`)).answer.data!.streams as object[],
+      ),
+    );
+  expect((await parked()).map(({ length }) => length)).toEqual([1, 1]);
+  await app.post('parked/bad/discard', { reason: 'never queued', apply: true });
+  expect(await parked()).toEqual([[], []]);
+});
+
 test("a parked stream that is no run's could not be named, so that nobody could clear it", async () => {
   const own = await createReplaysApp('postgres');
   const { rows } = await own.pool.query<{ run_id: string }>(
