@@ -31,7 +31,7 @@ const FOLLOWING: ReadonlySet<GenerationState> = new Set<GenerationState>(['live'
 
 /** What a reader of the live generation waits longer, at the most, so that a batch is worth its cost. */
 const LIVE_PACE_MS = 25;
-/** Nobody reads the others. A switch waits until the one that it goes to is level: see HELD_AT_MOST_MS there. */
+/** Nobody reads the others. One that moves no more for three times as long is followed by nobody: see FOLLOWED_WITHIN_MS. */
 const OTHERS_PACE_MS = 100;
 
 const LOOK_EVERY_MS = 500;
