@@ -207,11 +207,12 @@ async function switchHeld(
     await asOnlyOperator(context, async (client) => {
       const held = await lockGenerations(client, [from]);
       const goal = requireStillLive(held, from).checkpoint;
-      stateOf(held, to, allowed, verb);
-      // On other connections, for which there may be none: it must end although they wait for this transaction.
-      const atMost = AbortSignal.timeout(HELD_AT_MOST_MS);
-      bringing = bringLevel(context, to, goal, atMost);
-      await unlessAborted(bringing, atMost);
+      if (comparePositions(stateOf(held, to, allowed, verb).checkpoint, goal) < 0) {
+        // On other connections, for which there may be none: it must end although they wait for this transaction.
+        const atMost = AbortSignal.timeout(HELD_AT_MOST_MS);
+        bringing = bringLevel(context, to, goal, atMost);
+        await unlessAborted(bringing, atMost);
+      }
       const generations = await lockGenerations(client, [from, to]);
       await switchLive(client, generations, stateOf(generations, to, allowed, verb));
       await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
