@@ -1,7 +1,14 @@
 import { Counter } from 'prom-client';
+import { surfaces } from '../projections/surfaces';
 import type { ReadinessProbe } from './http/health.controller';
 import type { Metrics } from './observability/metrics';
 import type { AppliedBatch } from './projector/generation-projector';
+import {
+  GenerationMismatchError,
+  hasOtherTables,
+  isOfSurfaces,
+  liveGeneration,
+} from './projector/generations';
 import { isLeaseHeld } from './projector/lease';
 import { projectionStatus } from './projector/projection-status';
 import type { GenerationStatus } from './projector/projection-status';
@@ -72,15 +79,23 @@ export function observeProjections(
       {
         name: 'projector',
         async check() {
-          const [{ generations }, projects] = await Promise.all([look(), isLeaseHeld(pool, 'projector')]);
+          const [{ generations }, projects, shown] = await Promise.all([
+            look(),
+            isLeaseHeld(pool, 'projector'),
+            liveGeneration(pool),
+          ]);
           const live = generations.find(({ state }) => state === 'live');
-          const error = live && health.errors.get(live.generation);
+          // Neither can this process project it, nor do its queries fit: requests are for processes of that version.
+          const cause = shown && !isOfSurfaces(shown, surfaces) ? hasOtherTables(shown) : null;
+          const error =
+            cause === null ? live && health.errors.get(live.generation) : new GenerationMismatchError(cause);
           return {
             ok: live !== undefined && projects && !error,
             detail: {
               running: projects,
               holdsLease: health.holdsLease,
               failing: error?.name ?? null,
+              cause,
               generation: live?.generation ?? null,
               position: live?.position ?? null,
               lagEvents: live?.lag.events ?? null,

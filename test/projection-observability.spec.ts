@@ -36,3 +36,20 @@ it('was ready while nobody projected, when our clock was behind the database', a
   withOurClock(-6_000);
   expect(await projectorProbe().check()).toMatchObject({ ok: false, detail: { running: false } });
 });
+
+it('was ready beside a live generation of another version, which it can neither project nor read', async () => {
+  await createLease(fixture.pool, 'projector', 'there', TTL_SECONDS).hold();
+  const setDigest = (digest: string) =>
+    fixture.pool.query('update opstruth.generations set surfaces_digest = $1', [digest]);
+  await setDigest('another');
+  expect(await projectorProbe().check()).toMatchObject({
+    ok: false,
+    detail: {
+      running: true,
+      failing: 'GenerationMismatchError',
+      cause: `generation ${fixture.generation.id} has the read tables of another version of opstruth`,
+    },
+  });
+  await setDigest(fixture.generation.surfacesDigest);
+  expect(await projectorProbe().check()).toMatchObject({ ok: true, detail: { failing: null, cause: null } });
+});

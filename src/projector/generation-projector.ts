@@ -2,6 +2,7 @@ import type { QueryConfig } from 'pg';
 import { StatementNames } from '../db/statement-names';
 import { sleep } from '../event-store/abortable';
 import type { StoredEvent } from '../events/operation-run-events';
+import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
 import type { Generation } from './generations';
 import { tellProjected } from './projection-news';
@@ -65,10 +66,13 @@ export async function projectGeneration(
   }
 }
 
-/** Applies everything up to the log's present end, a batch that is not full, and returns: for imports, tests and start-up. */
+/**
+ * Applies everything up to the log's present end, a batch that is not full, and returns: for imports, switches and tests.
+ * With `upTo`, no further than the batch with which it gets there.
+ */
 export async function catchUp(
   generationId: number,
-  options: ProjectorOptions,
+  options: ProjectorOptions & { readonly upTo?: Position },
   signal?: AbortSignal,
 ): Promise<void> {
   const projection = await openProjection(generationId, options);
@@ -80,6 +84,7 @@ export async function catchUp(
       from = events.at(-1)!.position;
       await projection.apply(events);
       if (events.length < options.batchSize) break;
+      if (options.upTo && comparePositions(from, options.upTo) >= 0) break;
     }
     await projection.settled();
   } finally {

@@ -161,6 +161,11 @@ export function isOfSurfaces(
   return generation.surfacesDigest === surfacesDigest(surfaces);
 }
 
+/** What to say of one that is not `isOfSurfaces`. */
+export function hasOtherTables({ id }: Pick<Generation, 'id'>): string {
+  return `generation ${id} has the read tables of another version of opstruth`;
+}
+
 function refuseOtherLog(live: Generation, logIdentity: string): void {
   if (live.logIdentity !== logIdentity)
     throw new GenerationMismatchError(
@@ -172,7 +177,7 @@ function refuseOtherLog(live: Generation, logIdentity: string): void {
 function refuseOtherSurfaces(live: Generation, surfaces: readonly Surface[]): void {
   if (!isOfSurfaces(live, surfaces))
     throw new GenerationMismatchError(
-      `generation ${live.id} has the read tables of another version of opstruth. While that version goes on serving, ` +
+      `${hasOtherTables(live)}. While that version goes on serving, ` +
         'build one with this version: `opstruth replay start`, then `opstruth replay cutover`; then start this version',
     );
 }

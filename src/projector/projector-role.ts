@@ -2,7 +2,7 @@ import type { Judge } from '../domain/classification';
 import { sleep } from '../event-store/abortable';
 import { projectGeneration } from './generation-projector';
 import type { AppliedBatch, FollowingOptions, ProjectorOptions } from './generation-projector';
-import { isHistorical, isOfSurfaces, listGenerations } from './generations';
+import { hasOtherTables, isHistorical, isOfSurfaces, listGenerations, liveGeneration } from './generations';
 import type { Generation, GenerationState } from './generations';
 import type { Lease } from './lease';
 import { CheckpointBeyondTailError, FencedError, ParkedLimitError } from './run-folding';
@@ -31,7 +31,7 @@ const FOLLOWING: ReadonlySet<GenerationState> = new Set<GenerationState>(['live'
 
 /** What a reader of the live generation waits longer, at the most, so that a batch is worth its cost. */
 const LIVE_PACE_MS = 25;
-/** Nobody reads the others. A switch waits until the one that it goes to is level: see HELD_AT_MOST_MS there. */
+/** Nobody reads the others. One that moves no more for three times as long is followed by nobody: see FOLLOWED_WITHIN_MS. */
 const OTHERS_PACE_MS = 100;
 
 const LOOK_EVERY_MS = 500;
@@ -44,33 +44,50 @@ export function createProjectorHealth(): ProjectorHealth {
 
 /**
  * Keeps every generation that is live, ready or standby up with the log for as long as this process holds the lease, and
- * stands by for the lease otherwise. Never gives up: what fails is in `health`, in the log, and tried again.
+ * stands by for the lease otherwise. While the live generation is another version's it leaves the lease to a projector of
+ * that version. Never gives up: what fails is in `health`, in the log, and tried again.
  */
 export async function runProjectorRole(
   options: ProjectorRoleOptions,
   health: ProjectorHealth,
   signal: AbortSignal,
 ): Promise<void> {
+  const { pool, surfaces, lease, log } = options;
   const renewEveryMs = (options.leaseTtlSeconds * 1000) / 3;
+  /** The live generation that this process stands by for. */
+  let anothers: number | null = null;
   while (!signal.aborted) {
     try {
-      health.holdsLease = await options.lease.hold();
-      if (health.holdsLease) await projectWhileHeld(options, health, renewEveryMs, signal);
+      const live = await liveGeneration(pool);
+      if (live && !isOfSurfaces(live, surfaces)) {
+        if (live.id !== anothers) log.info({ generation: live.id }, standsByFor(live));
+        anothers = live.id;
+        if (health.holdsLease) await lease.release();
+        health.holdsLease = false;
+      } else {
+        if (anothers !== null) log.info({}, 'the live generation is of this version again; taking part');
+        anothers = null;
+        health.holdsLease = await lease.hold();
+        if (health.holdsLease) await projectWhileHeld(options, health, renewEveryMs, signal);
+        // It was not lost: another version's generation has gone live, and that version waits for it.
+        if (health.holdsLease) continue;
+      }
     } catch (error) {
       // The database cannot be asked: nobody knows who holds the lease, and every batch fails by itself.
-      options.log.error(
-        { err: error },
-        'the projector lease could not be looked after; it will be tried again',
-      );
+      log.error({ err: error }, 'the projector lease could not be looked after; it will be tried again');
     }
     if (!signal.aborted) await sleep(renewEveryMs, signal);
   }
   // If the database is gone the lease runs out by itself.
-  if (health.holdsLease) await options.lease.release().catch(() => undefined);
+  if (health.holdsLease) await lease.release().catch(() => undefined);
   health.holdsLease = false;
 }
 
-/** Follows generations until the lease is lost or `signal` aborts. */
+function standsByFor(live: Generation): string {
+  return `${hasOtherTables(live)} and is live: standing by without the lease, which is for a projector of that version`;
+}
+
+/** Follows generations until the lease is lost, the live one is another version's, or `signal` aborts. */
 async function projectWhileHeld(
   options: ProjectorRoleOptions,
   health: ProjectorHealth,
@@ -79,7 +96,7 @@ async function projectWhileHeld(
 ): Promise<void> {
   const ending = new AbortController();
   const until = AbortSignal.any([signal, ending.signal]);
-  const following = followGenerations(options, health, until);
+  const following = followGenerations(options, health, until).finally(() => ending.abort());
   try {
     while (!until.aborted) {
       await sleep(renewEveryMs, until);
@@ -100,31 +117,36 @@ interface Follower {
   readonly done: Promise<void>;
 }
 
-/** One follower per generation; they come and go with the list of generations. Never rejects. */
+/**
+ * One follower per generation; they come and go with the list of generations. Ends when the live one is another version's:
+ * whoever follows the others only would keep a projector of that version from it. Never rejects.
+ */
 async function followGenerations(
   options: ProjectorRoleOptions,
   health: ProjectorHealth,
   signal: AbortSignal,
 ): Promise<void> {
   const followers = new Map<number, Follower>();
-  let live: number | undefined;
+  let live: Generation | undefined;
   while (!signal.aborted) {
     try {
+      const generations = await listGenerations(options.pool);
+      live = generations.find(({ state }) => state === 'live');
+      if (live && !isOfSurfaces(live, options.surfaces)) break;
       const wanted = new Map(
-        (await listGenerations(options.pool))
+        generations
           .filter((one) => FOLLOWING.has(one.state) && !isHistorical(one))
           // While versions are mixed, another binary's tables are not ours to write.
           .filter((one) => isOfSurfaces(one, options.surfaces))
           .map((one) => [one.id, one]),
       );
-      live = [...wanted.values()].find(({ state }) => state === 'live')?.id;
       for (const [id, { ending }] of followers) if (!wanted.has(id)) ending.abort();
       for (const generation of wanted.values()) {
         if (followers.has(generation.id)) continue;
         const ending = new AbortController();
         const until = AbortSignal.any([signal, ending.signal]);
         const { id } = generation;
-        const paceMs = () => (id === live ? LIVE_PACE_MS : OTHERS_PACE_MS);
+        const paceMs = () => (id === live?.id ? LIVE_PACE_MS : OTHERS_PACE_MS);
         const done = follow(generation, { ...options, paceMs }, health, until).finally(() =>
           followers.delete(id),
         );
@@ -135,6 +157,7 @@ async function followGenerations(
     }
     await sleep(options.lookEveryMs ?? LOOK_EVERY_MS, signal);
   }
+  for (const { ending } of followers.values()) ending.abort();
   await Promise.allSettled([...followers.values()].map(({ done }) => done));
 }
 

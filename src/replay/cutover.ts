@@ -1,13 +1,14 @@
-import type { PoolClient } from 'pg';
 import { counted } from '../counted';
-import { sleep } from '../event-store/abortable';
+import { sleep, unlessAborted } from '../event-store/abortable';
 import type { Instant } from '../events/instant';
-import { comparePositions } from '../events/position';
+import { comparePositions, START } from '../events/position';
+import type { Position } from '../events/position';
 import { catchUp } from '../projector/generation-projector';
-import { generationById, isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
+import { generationById, isHistorical, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { listParked, loadParkedStreams } from '../projector/parked-streams';
+import { CheckpointBeyondTailError, FencedError, ParkedLimitError } from '../projector/run-folding';
 import { recordAudit } from './audit-entries';
 import { diffGenerations } from './generation-diff';
 import type { OperatorContext } from './operator-context';
@@ -62,14 +63,13 @@ export interface RollBack {
 }
 
 const SWITCH_ATTEMPTS = 4;
-const BETWEEN_ATTEMPTS_MS = 50;
 /** One that has just become ready is followed after half a second at most, and has that much to catch up with. */
 const NEAR_AT_MOST_MS = 3_000;
-/** Some batches of a generation that is not live: after one of them it is likely to be level. */
-const WAITED_AT_MOST_MS = 500;
-/** Three times its pace: what it needs to be level with one that stands still. */
-const HELD_AT_MOST_MS = 300;
-const LOOK_EVERY_MS = 3;
+/** Who follows a generation moves it every 100 ms while there is something to move it to (OTHERS_PACE_MS). */
+const FOLLOWED_WITHIN_MS = 300;
+const LOOK_EVERY_MS = 50;
+/** The rest is a few events. More than that is a database that does not answer, and the live generation must go on. */
+const HELD_AT_MOST_MS = 1_000;
 const EVENTS_PER_BATCH = 500;
 
 /** What a cutover would do and what speaks against it. Changes nothing. */
@@ -98,8 +98,7 @@ export async function checkCutover(
 
 /**
  * Makes a ready generation live. Refused (`gate`) while objections stand, unless forced with a reason, which is kept.
- * The switch itself is one short transaction; for a moment before it the live generation stands still, so that the new one
- * gets level with it.
+ * The switch itself is one short transaction, in which the live generation stands still and the new one is brought level.
  */
 export async function cutOver(
   context: OperatorContext,
@@ -125,7 +124,7 @@ export async function cutOver(
 }
 
 /**
- * Goes back to the generation that was live before; it has kept following the log. Answers the ids `{from, to}`. Refused
+ * Goes back to the generation that was live before. Answers the ids `{from, to}`. Refused
  * when another than `from`, or than the one found here, is live at the switch: of two who go back at once, the second
  * would undo what the first did.
  */
@@ -159,73 +158,101 @@ interface Switch extends RollBack {
   readonly details?: object;
 }
 
-async function switchWhenLevel(
-  context: OperatorContext,
-  { from, to, allowed, verb, action, details }: Switch,
-  operator: Operator,
-): Promise<void> {
-  await comeNear(context, { from, to });
+async function switchWhenLevel(context: OperatorContext, step: Switch, operator: Operator): Promise<void> {
   for (let attempt = 1; ; attempt++) {
+    await comeNear(context, step);
     try {
-      await approach(context, to);
-      await asOnlyOperator(context, async (client) => {
-        await holdLevel(client, { from, to });
-        const generations = await lockGenerations(client, [from, to]);
-        requireStillLive(generations, from);
-        await switchLive(client, generations, stateOf(generations, to, allowed, verb));
-        await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
-      });
+      await switchHeld(context, step, operator);
       return;
     } catch (error) {
       const behind = error instanceof ReplayRefusedError && error.code === 'not_caught_up';
       if (!behind || attempt === SWITCH_ATTEMPTS) throw error;
-      await sleep(BETWEEN_ATTEMPTS_MS, new AbortController().signal);
     }
   }
 }
 
 /**
- * Waits, with nothing locked, until `to` has come as far as `from` is now. Whoever is further behind than a moment would have
- * the live generation held in vain.
+ * With nothing locked, until `to` has come as far as `from` is now: the live generation is not held for what is much. A
+ * projector that follows it is left to it. Where nobody does (it is another version's, or has no projector) it is done here.
  */
-async function comeNear({ pool }: OperatorContext, { from, to }: RollBack): Promise<void> {
-  const live = await generationById(pool, from);
-  if (!live) return;
-  await waitFor(
-    async () => {
-      const next = await generationById(pool, to);
-      return !next || comparePositions(next.checkpoint, live.checkpoint) >= 0;
-    },
-    { atMostMs: NEAR_AT_MOST_MS, everyMs: BETWEEN_ATTEMPTS_MS },
-  );
+async function comeNear(context: OperatorContext, { from, to, allowed }: Switch): Promise<void> {
+  const { pool } = context;
+  const goal = (await generationById(pool, from))?.checkpoint;
+  if (!goal) return;
+  const begunAt = performance.now();
+  let moved = { to: START, at: begunAt };
+  for (;;) {
+    const next = await generationById(pool, to);
+    // Whoever is not there, or in another state, is told of by the switch.
+    if (!next || !allowed.includes(next.state) || comparePositions(next.checkpoint, goal) >= 0) return;
+    const now = performance.now();
+    if (comparePositions(next.checkpoint, moved.to) !== 0) moved = { to: next.checkpoint, at: now };
+    if (now - begunAt >= NEAR_AT_MOST_MS) return;
+    if (now - moved.at < FOLLOWED_WITHIN_MS) await sleep(LOOK_EVERY_MS, new AbortController().signal);
+    else if (await bringOn(context, next, goal)) return;
+  }
 }
 
 /**
- * Locks the row of the live generation, so that its next batch waits, at a moment when the other has come as far. It comes
- * so far with many of its batches, and then nobody waits for anything; where it does not, the live one is held until it has.
+ * Switches in one transaction. It locks the row of the live generation, so that its next batch waits, and brings the other
+ * to where that one stands: on a busy log, two that are followed at a pace of their own are hardly ever level by themselves.
  */
-async function holdLevel(client: PoolClient, { from, to }: RollBack): Promise<void> {
-  const isLevel = async () => {
-    const { rows } = await client.query<{ level: boolean }>(
-      `select (next.checkpoint_commit, next.checkpoint_prepare) >= (live.checkpoint_commit, live.checkpoint_prepare) as level
-       from opstruth.generations live, opstruth.generations next where live.id = $1 and next.id = $2`,
-      [from, to],
-    );
-    // Whoever is not there, or late for good, is told of by the switch.
-    return rows[0]?.level !== false;
-  };
-  await waitFor(isLevel, { atMostMs: WAITED_AT_MOST_MS, everyMs: LOOK_EVERY_MS });
-  await client.query('select from opstruth.generations where id = $1 for update', [from]);
-  await waitFor(isLevel, { atMostMs: HELD_AT_MOST_MS, everyMs: LOOK_EVERY_MS });
+async function switchHeld(
+  context: OperatorContext,
+  { from, to, allowed, verb, action, details }: Switch,
+  operator: Operator,
+): Promise<void> {
+  let bringing: Promise<void> | undefined;
+  try {
+    await asOnlyOperator(context, async (client) => {
+      const held = await lockGenerations(client, [from]);
+      const goal = requireStillLive(held, from).checkpoint;
+      if (comparePositions(stateOf(held, to, allowed, verb).checkpoint, goal) < 0) {
+        // On other connections, for which there may be none: it must end although they wait for this transaction.
+        const atMost = AbortSignal.timeout(HELD_AT_MOST_MS);
+        bringing = bringLevel(context, to, goal, atMost);
+        await unlessAborted(bringing, atMost);
+      }
+      const generations = await lockGenerations(client, [from, to]);
+      await switchLive(client, generations, stateOf(generations, to, allowed, verb));
+      await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
+    });
+  } finally {
+    await bringing?.catch(() => undefined);
+  }
 }
 
-async function waitFor(
-  condition: () => Promise<boolean>,
-  { atMostMs, everyMs }: { readonly atMostMs: number; readonly everyMs: number },
+async function bringLevel(
+  context: OperatorContext,
+  id: number,
+  goal: Position,
+  signal: AbortSignal,
 ): Promise<void> {
-  const deadline = performance.now() + atMostMs;
-  while (!(await condition()) && performance.now() < deadline)
-    await sleep(everyMs, new AbortController().signal);
+  while (!signal.aborted) {
+    const next = await generationById(context.pool, id);
+    if (!next || comparePositions(next.checkpoint, goal) >= 0) return;
+    if (await bringOn(context, next, goal, signal)) return;
+  }
+}
+
+/** Catches up with a generation as far as `goal`. False when another was found to do so, and is further. */
+async function bringOn(
+  { pool, store, surfaces }: OperatorContext,
+  generation: Generation,
+  goal: Position,
+  signal?: AbortSignal,
+): Promise<boolean> {
+  try {
+    const judge = await judgeFor(pool, generation);
+    const options = { pool, store, surfaces, judge, batchSize: EVENTS_PER_BATCH };
+    await catchUp(generation.id, { ...options, upTo: goal }, signal);
+    return true;
+  } catch (error) {
+    if (error instanceof FencedError) return false;
+    if (error instanceof ParkedLimitError || error instanceof CheckpointBeyondTailError)
+      throw new ReplayRefusedError('wrong_state', error.message);
+    throw error;
+  }
 }
 
 function requireStillLive(generations: readonly Generation[], from: number): Generation {
@@ -233,15 +260,6 @@ function requireStillLive(generations: readonly Generation[], from: number): Gen
   if (live.id !== from)
     throw new ReplayRefusedError('wrong_state', `generation ${from} is no longer live: ${live.id} is`);
   return live;
-}
-
-/** No projector of this version is at work while the live generation is another version's: what it would do is done here. */
-async function approach({ pool, store, surfaces }: OperatorContext, id: number): Promise<void> {
-  if (isOfSurfaces(await requireLive(pool), surfaces)) return;
-  const target = await generationById(pool, id);
-  if (!target) return;
-  const judge = await judgeFor(pool, target);
-  await catchUp(id, { pool, store, surfaces, judge, batchSize: EVENTS_PER_BATCH });
 }
 
 function gateObjections({ changed, changedPercent, matrix }: Comparison, gate: CutoverGate): string[] {

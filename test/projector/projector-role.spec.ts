@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createLease } from '../../src/projector/lease';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
-import type { ProjectorHealth } from '../../src/projector/projector-role';
+import type { ProjectorHealth, ProjectorRoleOptions } from '../../src/projector/projector-role';
+import { cutOver, rollBack } from '../../src/replay/cutover';
 import { startReplay } from '../../src/replay/replays';
 import { buildGeneration } from '../../src/replay/generation-build';
 import { generationById } from '../../src/projector/generations';
@@ -42,24 +43,26 @@ describe('several projector processes', () => {
     await fixture.close();
   });
 
-  function start(name: string, lease = createLease(fixture.pool, 'projector', name, TTL_SECONDS)) {
+  function start(name: string, changed: Partial<ProjectorRoleOptions> = {}) {
     const health = createProjectorHealth();
     const stop = new AbortController();
-    const quiet = { info: () => undefined, error: () => undefined };
+    const said: string[] = [];
+    const log = { info: (_: object, message: string) => void said.push(message), error: () => undefined };
     const done = runProjectorRole(
       {
         ...fixture.options,
-        lease,
+        lease: createLease(fixture.pool, 'projector', name, TTL_SECONDS),
         leaseTtlSeconds: TTL_SECONDS,
         lookEveryMs: 20,
         judgeFor: () => Promise.resolve(fixture.judge),
-        log: quiet,
+        log,
+        ...changed,
       },
       health,
       stop.signal,
     );
     running.push({ stop, done });
-    return { health, stop };
+    return { health, stop, said };
   }
 
   async function holds(health: ProjectorHealth): Promise<void> {
@@ -98,7 +101,7 @@ describe('several projector processes', () => {
   test('one that was paused and comes back is fenced by the checkpoint and applies nothing twice', async () => {
     // A holder whose clock stood still: it believes in its lease for ever.
     const stubborn = { hold: () => Promise.resolve(true), release: () => Promise.resolve() };
-    const paused = start('paused', stubborn);
+    const paused = start('paused', { lease: stubborn });
     await holds(paused.health);
     const second = start('second');
     await holds(second.health);
@@ -117,7 +120,7 @@ describe('several projector processes', () => {
 
   test('one that is stopped while the database is down ended by an error', async () => {
     const gone = () => Promise.reject(new Error('the database is gone'));
-    const stopped = start('first', { hold: () => Promise.resolve(true), release: gone });
+    const stopped = start('first', { lease: { hold: () => Promise.resolve(true), release: gone } });
     await holds(stopped.health);
     stopped.stop.abort();
     await expect(running.splice(0)[0]!.done).resolves.toBeUndefined();
@@ -135,5 +138,49 @@ describe('several projector processes', () => {
     await fixture.write([queue('b')]);
     await eventually(async () => (await generationById(pool, next.id))!.eventsApplied === 2);
     await eventually(async () => (await projected()).length === 2);
+  });
+
+  test('after a cutover to another version the old one kept the lease, and the live generation stood still', async () => {
+    const { pool, store, options, judge } = fixture;
+    await fixture.write([queue('a')]);
+    const old = { pool, store, surfaces: options.surfaces, clock: testClock(), judge: () => judge };
+    const newer = { ...old, surfaces: options.surfaces.slice(1) };
+    const operator = { actor: 'test', reason: 'a new version' };
+    /** A projector whose tries to get or keep the lease are counted. */
+    const counting = (name: string, surfaces: ProjectorRoleOptions['surfaces']) => {
+      const lease = createLease(pool, 'projector', name, TTL_SECONDS);
+      const tries = { count: 0 };
+      const hold = () => ((tries.count += 1), lease.hold());
+      return { tries, ...start(name, { surfaces, lease: { ...lease, hold } }) };
+    };
+    const next = counting('new', newer.surfaces);
+    await eventually(() => Promise.resolve(next.said.length > 0));
+    const first = counting('old', old.surfaces);
+    await holds(first.health);
+    const made = await startReplay(newer, {}, operator);
+    await buildGeneration(made.id, { ...options, surfaces: newer.surfaces }, new AbortController().signal);
+    await eventually(async () => (await projected()).length === 1);
+    expect(next.tries.count).toBe(0);
+
+    const request = { gate: { maxChangePercent: 100, forbidden: [] }, force: true, asOf: T0 };
+    await cutOver(newer, made.id, request, operator);
+    await holds(next.health);
+    const tries = first.tries.count;
+    expect(first.health.holdsLease).toBe(false);
+    await fixture.write([queue('b')]);
+    await eventually(async () => (await generationById(pool, made.id))!.eventsApplied === 2);
+    // Three times as long as from one try for the lease to the next.
+    await sleep(TTL_SECONDS * 1000);
+    expect(first.tries.count).toBe(tries);
+    const standsBy = expect.stringMatching(/^generation \d+ has .* another version .* standing by/) as string;
+    expect(first.said).toEqual([standsBy]);
+
+    // The old version goes back to its own, and its projector with it.
+    expect(await rollBack(old, operator)).toEqual({ from: made.id, to: fixture.generation.id });
+    await holds(first.health);
+    await fixture.write([queue('c')]);
+    await eventually(async () => (await projected()).length === 3);
+    expect(next.health.holdsLease).toBe(false);
+    expect(next.said).toEqual([standsBy, expect.stringContaining('again') as string, standsBy]);
   });
 });

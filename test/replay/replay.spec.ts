@@ -383,16 +383,21 @@ describe('replays', () => {
     expect(behind.checkpoint.commit).toBeLessThan(tail.commit);
     expect(health.errors.size).toBe(0);
 
-    await cutOver(
-      newer,
-      generation.id,
-      { gate: GATE, force: true, asOf: AS_OF },
-      { ...OPERATOR, reason: 'new' },
-    );
+    // Nor does the log stand still for the cutover.
+    const appending = new AbortController();
+    const appender = (async () => {
+      for (let seed = 14; !appending.signal.aborted; seed++)
+        await fixture.write([...simulateWorkload({ ...WORKLOAD, seed, runs: 2, idPrefix: `busy-${seed}-` })]);
+    })();
+    const forced = { gate: GATE, force: true, asOf: AS_OF };
+    await cutOver(newer, generation.id, forced, { ...OPERATOR, reason: 'new' });
+    appending.abort();
+    await appender;
     stopping.abort();
     await old;
     const live = (await liveGeneration(pool))!;
-    expect(live).toMatchObject({ id: generation.id, checkpoint: tail });
+    expect(live.id).toBe(generation.id);
+    expect(live.checkpoint.commit).toBeGreaterThan(tail.commit);
     // The old version, should it start again, is told what to do.
     const wanted = { classifierVersion: 1, policyVersion: 1, logIdentity: live.logIdentity };
     await expect(ensureLiveGeneration(pool, { ...wanted, surfaces: options.surfaces })).rejects.toThrow(

@@ -291,12 +291,18 @@ test('every step says what stands in its way', async () => {
   expect(await told(`replays/${id}/cutover`)).toEqual([409, 'wrong_state']);
   expect((await app.get(`replays/${id}/diff`)).answer).toMatchObject({ status: 409, code: 'wrong_state' });
   await app.build(id);
-  // Events that only the live generation has seen: a switch would take readers back.
-  await app.pool.query('update opstruth.generations set checkpoint_commit = 1 where id = $1', [id]);
+  // Events that only the live generation has seen, and nobody can read: a switch would take readers back.
+  const moveLive = (by: number) =>
+    app.pool.query(
+      `update opstruth.generations set checkpoint_commit = checkpoint_commit + $1 where state = 'live'`,
+      [by],
+    );
+  await moveLive(1_000_000);
   expect(await told(`replays/${id}/cutover`, { apply: true, force: true, reason: 'x' })).toEqual([
     409,
     'not_caught_up',
   ]);
+  await moveLive(-1_000_000);
   expect((await app.post(`replays/${id}/abort`, { apply: false })).answer.data).toMatchObject({
     applied: false,
   });
