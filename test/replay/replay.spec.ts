@@ -162,18 +162,6 @@ describe('replays', () => {
     expect((await checkCutover(context, next.id, GATE, AS_OF)).objections).toEqual([]);
   });
 
-  test('a plan that met facts it could not judge never answered, and kept its connection', async () => {
-    const { pool, generation } = fixture;
-    // More than it reads at once.
-    await pool.query(
-      `insert into ${generation.schema}.run_facts
-         (run_id, workspace_id, facts, run, position, incomplete, active, problem_class)
-       select 'spoilt-' || n, 'w1', '{"status":7}', '{}', '1.1', false, false, 'none' from generate_series(1, 5000) n`,
-    );
-    await expect(planReplay(context, {}, AS_OF)).rejects.toThrow();
-    expect(pool.idleCount).toBe(pool.totalCount);
-  });
-
   test('the live generation stood still while a replay was started or aborted', async () => {
     const { pool } = fixture;
     const batch = await pool.connect();
