@@ -68,6 +68,8 @@ const NEAR_AT_MOST_MS = 3_000;
 /** Who follows a generation moves it every 100 ms while there is something to move it to (OTHERS_PACE_MS). */
 const FOLLOWED_WITHIN_MS = 300;
 const LOOK_EVERY_MS = 50;
+/** While everybody waits for it. */
+const LOOK_HELD_EVERY_MS = 10;
 /** The rest is a few events. More than that is a database that does not answer, and the live generation must go on. */
 const HELD_AT_MOST_MS = 1_000;
 const EVENTS_PER_BATCH = 500;
@@ -97,7 +99,7 @@ export async function checkCutover(
 }
 
 /**
- * Makes a ready generation live. Refused (`gate`) while objections stand, unless forced with a reason, which is kept.
+ * Makes a ready generation live. Refused (`cutover_refused`) while objections stand, unless forced with a reason, which is kept.
  * The switch itself is one short transaction, in which the live generation stands still and the new one is brought level.
  */
 export async function cutOver(
@@ -160,9 +162,9 @@ interface Switch extends RollBack {
 
 async function switchWhenLevel(context: OperatorContext, step: Switch, operator: Operator): Promise<void> {
   for (let attempt = 1; ; attempt++) {
-    await comeNear(context, step);
+    const isFollowed = await comeNear(context, step);
     try {
-      await switchHeld(context, step, operator);
+      await switchHeld(context, { ...step, isFollowed }, operator);
       return;
     } catch (error) {
       const behind = error instanceof ReplayRefusedError && error.code === 'not_caught_up';
@@ -173,33 +175,40 @@ async function switchWhenLevel(context: OperatorContext, step: Switch, operator:
 
 /**
  * With nothing locked, until `to` has come as far as `from` is now: the live generation is not held for what is much. A
- * projector that follows it is left to it. Where nobody does (it is another version's, or has no projector) it is done here.
+ * projector that follows it is left to it. Where nobody does (it is another version's, or has no projector) it is done here, and
+ * the answer is false.
  */
-async function comeNear(context: OperatorContext, { from, to, allowed }: Switch): Promise<void> {
+async function comeNear(context: OperatorContext, { from, to, allowed }: Switch): Promise<boolean> {
   const { pool } = context;
   const goal = (await generationById(pool, from))?.checkpoint;
-  if (!goal) return;
+  if (!goal) return true;
   const begunAt = performance.now();
+  let isFollowed = true;
   let moved = { to: START, at: begunAt };
   for (;;) {
     const next = await generationById(pool, to);
     // Whoever is not there, or in another state, is told of by the switch.
-    if (!next || !allowed.includes(next.state) || comparePositions(next.checkpoint, goal) >= 0) return;
+    if (!next || !allowed.includes(next.state) || comparePositions(next.checkpoint, goal) >= 0)
+      return isFollowed;
     const now = performance.now();
     if (comparePositions(next.checkpoint, moved.to) !== 0) moved = { to: next.checkpoint, at: now };
-    if (now - begunAt >= NEAR_AT_MOST_MS) return;
+    if (now - begunAt >= NEAR_AT_MOST_MS) return isFollowed;
     if (now - moved.at < FOLLOWED_WITHIN_MS) await sleep(LOOK_EVERY_MS, new AbortController().signal);
-    else if (await bringOn(context, next, goal)) return;
+    else {
+      isFollowed = false;
+      if (await bringOn(context, next, goal)) return isFollowed;
+    }
   }
 }
 
 /**
  * Switches in one transaction. It locks the row of the live generation, so that its next batch waits, and brings the other
- * to where that one stands: on a busy log, two that are followed at a pace of their own are hardly ever level by themselves.
+ * to where that one stands: on a busy log, two that are followed at a pace of their own are hardly ever level by themselves. Whoever
+ * follows the other has its runs at hand and is waited for first; to catch up here takes longer, and that memory from it.
  */
 async function switchHeld(
   context: OperatorContext,
-  { from, to, allowed, verb, action, details }: Switch,
+  { from, to, allowed, verb, action, details, isFollowed }: Switch & { readonly isFollowed: boolean },
   operator: Operator,
 ): Promise<void> {
   let bringing: Promise<void> | undefined;
@@ -207,7 +216,8 @@ async function switchHeld(
     await asOnlyOperator(context, async (client) => {
       const held = await lockGenerations(client, [from]);
       const goal = requireStillLive(held, from).checkpoint;
-      if (comparePositions(stateOf(held, to, allowed, verb).checkpoint, goal) < 0) {
+      const isBehind = comparePositions(stateOf(held, to, allowed, verb).checkpoint, goal) < 0;
+      if (isBehind && !(isFollowed && (await comesLevel(context, to, goal)))) {
         // On other connections, for which there may be none: it must end although they wait for this transaction.
         const atMost = AbortSignal.timeout(HELD_AT_MOST_MS);
         bringing = bringLevel(context, to, goal, atMost);
@@ -220,6 +230,17 @@ async function switchHeld(
   } finally {
     await bringing?.catch(() => undefined);
   }
+}
+
+/** Whether whoever follows a generation brings it to `goal` within the time in which a follower moves it. */
+async function comesLevel({ pool }: OperatorContext, id: number, goal: Position): Promise<boolean> {
+  const until = AbortSignal.timeout(FOLLOWED_WITHIN_MS);
+  while (!until.aborted) {
+    const next = await generationById(pool, id);
+    if (!next || comparePositions(next.checkpoint, goal) >= 0) return true;
+    await sleep(LOOK_HELD_EVERY_MS, until);
+  }
+  return false;
 }
 
 async function bringLevel(
