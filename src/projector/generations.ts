@@ -45,6 +45,16 @@ export async function lockRegistry(client: Pick<PoolClient, 'query'>): Promise<v
   await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
 }
 
+/**
+ * No batch moves the checkpoints of these generations and no builder their state until the transaction ends. Only an operator
+ * locks several, in this order, so that no two wait for each other; a projector locks one.
+ */
+export async function lockRows(client: Pick<PoolClient, 'query'>, ids: readonly number[]): Promise<void> {
+  await client.query('select from opstruth.generations where id = any($1::int[]) order by id for update', [
+    ids,
+  ]);
+}
+
 /** Where a historical generation ends: an instant or a position. */
 export function untilOf({
   untilAt,

@@ -7,7 +7,7 @@ import type { EventStore } from '../event-store/event-store';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { DiscardedEvents } from './discarded-events';
 import { foldBatch } from './fold-batch';
-import { isHistorical, isOfSurfaces, listGenerations, lockRegistry } from './generations';
+import { isHistorical, isOfSurfaces, listGenerations, lockRegistry, lockRows } from './generations';
 import type { Generation } from './generations';
 import { tellProjected } from './projection-news';
 import { readStates } from './run-states';
@@ -106,7 +106,7 @@ export async function retryParked(
 ): Promise<RetryResult> {
   return inOneTransaction(context, async (connection) => {
     // Waits for the batch that the projector is committing and keeps the next one out.
-    await lockGenerations(connection, [generation.id]);
+    await lockRows(connection, [generation.id]);
     const result = await retryInside(connection, generation, streamId, context);
     if (result.kind === 'not_parked') return result;
     await tellProjectors(connection, generation, [generation.id]);
@@ -129,7 +129,7 @@ export async function discardParked(
   return inOneTransaction(context, async (connection) => {
     await lockRegistry(connection);
     const following = await followingGenerations(connection, context);
-    await lockGenerations(
+    await lockRows(
       connection,
       following.map(({ id }) => id),
     );
@@ -188,14 +188,6 @@ async function followingGenerations(
       ['building', 'ready', 'live', 'standby'].includes(one.state) &&
       !isHistorical(one) &&
       isOfSurfaces(one, surfaces),
-  );
-}
-
-/** In the order in which an operator who switches locks them. */
-async function lockGenerations(connection: TableConnection, ids: readonly number[]): Promise<void> {
-  await connection.query(
-    'select from opstruth.generations where id = any($1::int[]) order by id for update',
-    [ids],
   );
 }
 

@@ -13,6 +13,7 @@ import {
   isOfSurfaces,
   listGenerations,
   lockRegistry,
+  lockRows,
 } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
@@ -287,10 +288,7 @@ export async function asOnlyOperator<T>(
  * their state. To be locked by the only operator, and shortly before the end: a projector waits for it.
  */
 export async function lockGenerations(client: PoolClient, ids: readonly number[]): Promise<Generation[]> {
-  // Only an operator locks several, so that no two wait for each other; a projector locks one.
-  await client.query('select from opstruth.generations where id = any($1::int[]) order by id for update', [
-    ids,
-  ]);
+  await lockRows(client, ids);
   return listGenerations(client);
 }
 
