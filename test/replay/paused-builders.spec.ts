@@ -68,12 +68,11 @@ test('of two builders that made the same index one failed', async () => {
     const { pool, options } = fixture;
     const { id, schema } = await startReplay(context, { full: true }, OPERATOR);
     const paused = await pool.connect();
-    let goesOn = false;
+    let goesOn: Promise<unknown> | undefined;
     const onStep = async () => {
-      if (goesOn || (await generationById(pool, id))!.phase !== 'indexing') return;
-      goesOn = true;
-      // A builder that was paused, and goes on with the last index of all.
-      await paused.query(`begin; ${indexesSql(schema, options.surfaces).at(-1)!}`);
+      if ((await generationById(pool, id))!.phase !== 'indexing') return;
+      // A builder that was paused, and goes on with the last index of all; both lanes come here, and wait for it.
+      await (goesOn ??= paused.query(`begin; ${indexesSql(schema, options.surfaces).at(-1)!}`));
     };
     const built = buildGeneration(id, { ...options, onStep }, new AbortController().signal);
     await eventually(async () => {
