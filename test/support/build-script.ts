@@ -20,6 +20,8 @@ async function main(url: string, log: string, id: number): Promise<void> {
     eventsPerPage: 60,
     runsPerWrite: 40,
     runsPerPage: 100,
+    // Nobody brings the live generation forward here.
+    patienceMs: 0,
     onStep: () => console.log('step'),
     onBatch: () => console.log('step'),
   };
