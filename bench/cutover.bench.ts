@@ -8,7 +8,8 @@ import { pacedCommands } from './paced-commands';
 const AIM_P99_MS = 250;
 const SOCKETS = 64;
 const QUERIES_PER_SECOND = 100;
-const SECONDS_IN_EACH_STATE = 3;
+/** Of the time of `lag`: a moment of the load in each state. */
+const PART_IN_EACH_STATE = 1 / 10;
 /** On top of the queries. */
 const READ_EVERY = 8;
 const QUERIES = [
@@ -47,7 +48,7 @@ export const cutoverBenchmark: Benchmark = {
       for (const load of [commands, queries]) load.catch(() => undefined);
       try {
         await sleep(warmUpSeconds * 1000);
-        await operate(system, say);
+        await operate(system, lagSeconds * PART_IN_EACH_STATE, say);
       } finally {
         over = true;
       }
@@ -72,8 +73,12 @@ export const cutoverBenchmark: Benchmark = {
   },
 };
 
-/** Start, cutover and rollback, with a moment of the load in each state. */
-async function operate(system: HttpClient, say: (line: string) => void): Promise<void> {
+/** Start, cutover and rollback, with so long of the load in each state. */
+async function operate(
+  system: HttpClient,
+  secondsInEachState: number,
+  say: (line: string) => void,
+): Promise<void> {
   const replays = '/system/projections/replays';
   const begun = performance.now();
   const after = () => `${((performance.now() - begun) / 1000).toFixed(1)} s`;
@@ -87,10 +92,10 @@ async function operate(system: HttpClient, say: (line: string) => void): Promise
   say(`the replay was ready after ${after()}`);
   await system.post(`${replays}/${id}/cutover`, { apply: true, reason: 'benchmark' });
   say(`cut over after ${after()}`);
-  await sleep(SECONDS_IN_EACH_STATE * 1000);
+  await sleep(secondsInEachState * 1000);
   await system.post('/system/projections/rollback', { apply: true, reason: 'benchmark' });
   say(`rolled back after ${after()}`);
-  await sleep(SECONDS_IN_EACH_STATE * 1000);
+  await sleep(secondsInEachState * 1000);
 }
 
 /** Asks in turn and never waits; throws the first failure, and for an answer that could not have come from one generation. */
