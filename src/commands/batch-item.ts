@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Capability } from '../auth/principal';
+import { RUN_ACTIONS } from '../auth/run-actions';
 import type { RunCommand } from '../domain/decider';
 import type { Instant } from '../events/instant';
 import { fieldErrors } from '../http/as-problem';
@@ -40,7 +40,7 @@ export const itemSchema = z.looseObject({
 /** One item of a batch, or one line of an import, as a command on its way. Throws Problem for what it cannot be. */
 export function itemEnvelope(item: unknown, index: number, sender: Sender): CommandEnvelope {
   const { command, runId, commandId, ...fields } = parsed(itemSchema, item);
-  const needed: Capability = command === 'resolve' || command === 'reopen' ? 'runs.triage' : 'runs.write';
+  const needed = RUN_ACTIONS.admin.find(({ kind }) => kind === command)!.capability;
   // Absent for an import, whose sender is the operator of the machine.
   if (sender.capabilities && !sender.capabilities.has(needed)) throw Problem.missingCapability(needed);
   const named: Pick<Sender, 'commandId' | 'mayBeRepeat'> =

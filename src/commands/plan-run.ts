@@ -1,8 +1,10 @@
 import { canSee } from '../auth/principal';
+import { RUN_ACTIONS } from '../auth/run-actions';
+import type { RunAction } from '../auth/run-actions';
 import { allowedActions } from '../domain/allowed-actions';
 import type { Judge } from '../domain/classification';
 import { decide } from '../domain/decider';
-import type { Rejection, RunCommand, RunCommandKind } from '../domain/decider';
+import type { Rejection, RunCommand } from '../domain/decider';
 import { evolve } from '../domain/run-facts';
 import type { RunFacts } from '../domain/run-facts';
 import { recordedAt, streamOf } from '../events/operation-run-events';
@@ -127,15 +129,12 @@ function kindOf(eventTypes: readonly RunEvent['type'][]): Accepted['kind'] {
   return eventTypes.includes('OperationRunLateReportRecorded') ? 'recorded_late' : 'applied';
 }
 
-/** What the sender's own routes call the commands they take; what has no route there is not offered. */
-const OFFERED: Record<CommandEnvelope['plane'], (action: RunCommandKind) => string | null> = {
-  worker: (action) => action,
-  admin: (action) => (action === 'retry' || action === 'mark-failed' ? null : action),
-  system: (action) => {
-    if (action === 'resolve') return 'mark-investigated';
-    return ['retry', 'cancel', 'mark-failed', 'reopen'].includes(action) ? action : null;
-  },
-};
+/** As the sender's own routes call them; what has no route there is not offered. */
+function offered(kinds: readonly RunAction['kind'][], plane: CommandEnvelope['plane']): readonly string[] {
+  if (plane === 'worker') return kinds;
+  const actions: readonly RunAction[] = RUN_ACTIONS[plane];
+  return kinds.flatMap((kind) => actions.find((action) => action.kind === kind)?.name ?? []);
+}
 
 function rejected(
   facts: RunFacts | null,
@@ -150,9 +149,7 @@ function rejected(
     rejection,
     currentVersion: facts?.version ?? 0,
     facts,
-    allowedActions: allowedActions(facts, command.at, judge, activeSuccessor)
-      .map(OFFERED[plane])
-      .filter((action) => action !== null),
+    allowedActions: offered(allowedActions(facts, command.at, judge, activeSuccessor), plane),
   };
 }
 
