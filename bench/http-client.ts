@@ -4,8 +4,21 @@ import { CAPABILITIES } from '../src/auth/principal';
 import type { Plane } from '../src/auth/principal';
 import { systemClock } from '../src/events/instant';
 
+/** An answer that is not a 2xx. */
+export class RefusedRequestError extends Error {
+  override readonly name = 'RefusedRequestError';
+
+  constructor(
+    request: string,
+    readonly status: number,
+    readonly body: string,
+  ) {
+    super(`${request} was answered ${status}: ${body.slice(0, 500)}`);
+  }
+}
+
 export interface HttpClient {
-  /** The body of a 2xx answer. Throws on any other: a refused request measures nothing. */
+  /** The body of a 2xx answer. Throws RefusedRequestError on any other: a refused request measures nothing. */
   get(path: string): Promise<string>;
   post(path: string, body: unknown): Promise<string>;
   close(): void;
@@ -32,7 +45,7 @@ export function createHttpClient(url: string, token: string, maxSockets: number)
           const text = Buffer.concat(chunks).toString();
           const status = answer.statusCode ?? 0;
           if (status >= 200 && status < 300) resolve(text);
-          else reject(new Error(`${method} ${path} was answered ${status}: ${text.slice(0, 500)}`));
+          else reject(new RefusedRequestError(`${method} ${path}`, status, text));
         });
       });
       sent.on('error', reject);

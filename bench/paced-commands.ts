@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { RefusedRequestError } from './http-client';
 import type { HttpClient } from './http-client';
 import { httpCommands } from './http-commands';
 import type { HttpCommand } from './http-commands';
@@ -63,8 +64,19 @@ async function send(client: HttpClient, { path, body }: HttpCommand) {
 }
 
 async function untilVisible(client: HttpClient, runId: string, position: string, version: number) {
-  const answer = await client.get(`/admin/operations/${runId}?minPosition=${position}`);
+  const answer = await untilReached(() => client.get(`/admin/operations/${runId}?minPosition=${position}`));
   const { data } = JSON.parse(answer) as { data: { version: number } };
   if (data.version < version)
     throw new Error(`run ${runId} was read at version ${data.version} after ${position}, not ${version}`);
+}
+
+/** A server waits some seconds for the read side. That it was more is a figure to be told, and no failure. */
+async function untilReached(ask: () => Promise<string>): Promise<string> {
+  for (;;)
+    try {
+      return await ask();
+    } catch (error) {
+      const isEarly = error instanceof RefusedRequestError && error.body.includes('"position_not_reached"');
+      if (!isEarly) throw error;
+    }
 }

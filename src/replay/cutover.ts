@@ -14,6 +14,7 @@ import { diffGenerations } from './generation-diff';
 import type { OperatorContext } from './operator-context';
 import {
   asOnlyOperator,
+  behindLive,
   liveOf,
   lockGenerations,
   refuseOtherVersions,
@@ -63,8 +64,8 @@ export interface RollBack {
 }
 
 const SWITCH_ATTEMPTS = 4;
-/** One that has just become ready is followed after half a second at most, and has that much to catch up with. */
-const NEAR_AT_MOST_MS = 3_000;
+/** Followers of a busy log drift seconds apart; an operator would rather wait than be told to try again. */
+const NEAR_AT_MOST_MS = 15_000;
 /** Who follows a generation moves it every 100 ms while there is something to move it to (OTHERS_PACE_MS). */
 const FOLLOWED_WITHIN_MS = 300;
 const LOOK_EVERY_MS = 50;
@@ -161,8 +162,9 @@ interface Switch extends RollBack {
 }
 
 async function switchWhenLevel(context: OperatorContext, step: Switch, operator: Operator): Promise<void> {
+  const deadline = performance.now() + NEAR_AT_MOST_MS;
   for (let attempt = 1; ; attempt++) {
-    const isFollowed = await comeNear(context, step);
+    const isFollowed = await comeNear(context, step, deadline);
     try {
       await switchHeld(context, { ...step, isFollowed }, operator);
       return;
@@ -174,30 +176,37 @@ async function switchWhenLevel(context: OperatorContext, step: Switch, operator:
 }
 
 /**
- * With nothing locked, until `to` has come as far as `from` is now: the live generation is not held for what is much. A
- * projector that follows it is left to it. Where nobody does (it is another version's, or has no projector) it is done here, and
- * the answer is false.
+ * With nothing locked, until `to` comes to where `from` is as fast as whoever follows it moves it: the live generation is not
+ * held for what is much. A projector that follows it is left to it. Where nobody does (it is another version's, or has no
+ * projector) it is done here, and the answer is false. Refused (`not_caught_up`) at `deadline`.
  */
-async function comeNear(context: OperatorContext, { from, to, allowed }: Switch): Promise<boolean> {
+async function comeNear(
+  context: OperatorContext,
+  { from, to, allowed }: Switch,
+  deadline: number,
+): Promise<boolean> {
   const { pool } = context;
-  const goal = (await generationById(pool, from))?.checkpoint;
-  if (!goal) return true;
-  const begunAt = performance.now();
   let isFollowed = true;
-  let moved = { to: START, at: begunAt };
   for (;;) {
-    const next = await generationById(pool, to);
-    // Whoever is not there, or in another state, is told of by the switch.
-    if (!next || !allowed.includes(next.state) || comparePositions(next.checkpoint, goal) >= 0)
-      return isFollowed;
-    const now = performance.now();
-    if (comparePositions(next.checkpoint, moved.to) !== 0) moved = { to: next.checkpoint, at: now };
-    if (now - begunAt >= NEAR_AT_MOST_MS) return isFollowed;
-    if (now - moved.at < FOLLOWED_WITHIN_MS) await sleep(LOOK_EVERY_MS, new AbortController().signal);
-    else {
-      isFollowed = false;
-      if (await bringOn(context, next, goal)) return isFollowed;
+    const goal = (await generationById(pool, from))?.checkpoint;
+    const askedAt = performance.now();
+    let moved = { to: START, at: askedAt };
+    for (;;) {
+      const next = await generationById(pool, to);
+      // Whoever is not there, or in another state, is told of by the switch.
+      if (!goal || !next || !allowed.includes(next.state)) return isFollowed;
+      if (comparePositions(next.checkpoint, goal) >= 0) break;
+      const now = performance.now();
+      if (now >= deadline) throw behindLive(next, goal);
+      if (comparePositions(next.checkpoint, moved.to) !== 0) moved = { to: next.checkpoint, at: now };
+      if (isFollowed && now - moved.at < FOLLOWED_WITHIN_MS)
+        await sleep(LOOK_EVERY_MS, new AbortController().signal);
+      else {
+        isFollowed = !(await bringOn(context, next, goal));
+        if (!isFollowed) break;
+      }
     }
+    if (performance.now() - askedAt <= FOLLOWED_WITHIN_MS) return isFollowed;
   }
 }
 

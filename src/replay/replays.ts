@@ -257,11 +257,7 @@ export async function switchLive(
   to: Generation,
 ): Promise<Generation> {
   const live = liveOf(generations);
-  if (comparePositions(to.checkpoint, live.checkpoint) < 0)
-    throw new ReplayRefusedError(
-      'not_caught_up',
-      `generation ${to.id} is at ${formatPosition(to.checkpoint)}, behind the live one at ${formatPosition(live.checkpoint)}`,
-    );
+  if (comparePositions(to.checkpoint, live.checkpoint) < 0) throw behindLive(to, live.checkpoint);
   await client.query(
     `update opstruth.generations
      set state = 'standby', standby_number = (select coalesce(max(standby_number), 0) + 1 from opstruth.generations)
@@ -270,6 +266,13 @@ export async function switchLive(
   );
   await client.query(`update opstruth.generations set state = 'live' where id = $1`, [to.id]);
   return live;
+}
+
+export function behindLive({ id, checkpoint }: Generation, live: Position): ReplayRefusedError {
+  return new ReplayRefusedError(
+    'not_caught_up',
+    `generation ${id} is at ${formatPosition(checkpoint)}, behind the live one at ${formatPosition(live)}`,
+  );
 }
 
 /** Runs `work` in one transaction, while no other operator changes anything about generations. */

@@ -13,10 +13,11 @@ import { dumpGeneration } from '../support/projection';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
-/** Runs `first` before each statement of this text, on whichever connection. */
+/** Runs `first` before each statement of this text, on whichever connection; beside what was asked for before others. */
 function beforeStatement(text: RegExp, first: () => Promise<void>): void {
   // oxlint-disable-next-line typescript/unbound-method -- called on the connection below
-  const send = Client.prototype.query as (...given: unknown[]) => unknown;
+  const query = Client.prototype.query as (...given: unknown[]) => unknown;
+  const send = jest.isMockFunction(query) ? query.getMockImplementation()! : query;
   jest.spyOn(Client.prototype, 'query').mockImplementation(function (
     this: Client,
     ...given: unknown[]
@@ -91,6 +92,40 @@ describe('rollbacks', () => {
     await cutOver(context, next.id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
     expect(busy.holds()).toBe(1);
     expect((await liveGeneration(fixture.pool))!.id).toBe(next.id);
+  });
+
+  test('a switch held the live generation for all that came while it waited for the other', async () => {
+    const live = await goTo();
+    const back = fixture.generation.id;
+    const events = (prefix: string) =>
+      simulateWorkload({ ...WORKLOAD, seed: 12, runs: 10, idPrefix: prefix });
+    await fixture.write([...events('before-')]);
+    await catchUp(live, fixture.options);
+    // Each look of the switch finds the other a little further, and at one of them the live generation has moved as well.
+    let looks = 0;
+    let isLooking = false;
+    beforeStatement(/ from opstruth.generations where id = \$1$/, async () => {
+      if (isLooking) return;
+      isLooking = true;
+      looks += 1;
+      if (looks === 5) {
+        await fixture.write([...events('meanwhile-')]);
+        await catchUp(live, fixture.options);
+      }
+      const { checkpoint } = (await generationById(fixture.pool, back))!;
+      const [next] = await fixture.store.readAll(checkpoint, 1);
+      if (next) await catchUp(back, { ...fixture.options, batchSize: 5, upTo: next.position });
+      isLooking = false;
+    });
+    const behind: number[] = [];
+    beforeStatement(/^select pg_advisory_xact_lock\(hashtext\('opstruth.generations'\)\)$/, async () => {
+      isLooking = true;
+      const { checkpoint } = (await generationById(fixture.pool, back))!;
+      behind.push((await fixture.store.readAll(checkpoint, 1_000)).length);
+    });
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: live, to: back });
+    expect(looks).toBeGreaterThan(10);
+    expect(behind).toEqual([0]);
   });
 
   test('a switch and a projector that bring the same generation level do not hinder each other', async () => {
