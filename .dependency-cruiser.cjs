@@ -86,6 +86,14 @@ module.exports = {
       to: { path: ['^src/(commands|reconciler)/', '^projections/'] },
     },
     {
+      name: 'a-build-knows-no-operator',
+      comment:
+        'Operators ask for a generation, and builders make it: the registry of generations lies between them.',
+      severity: 'error',
+      from: { path: own('replay/build') },
+      to: { path: own('replay'), pathNot: own('replay/build') },
+    },
+    {
       name: 'slices-stand-alone',
       comment: 'No surface builds on the code or the tables of another.',
       severity: 'error',

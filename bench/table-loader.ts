@@ -6,8 +6,8 @@ import type { Generation } from '../src/projector/generations';
 import { indexesSql } from '../src/projector/generation-schema';
 import type { Row, Surface } from '../src/projector/surface';
 import { FACTS, factsRow, SCOPE_POSITIONS } from '../src/projector/engine-rows';
-import { sendTexts, TableLoad } from '../src/replay/table-load';
-import type { TableText } from '../src/replay/table-load';
+import { sendTexts, TableLoad } from '../src/replay/build/table-load';
+import type { TableText } from '../src/replay/build/table-load';
 import { inLanes } from './in-parallel';
 
 export interface TableLoader {

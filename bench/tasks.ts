@@ -7,7 +7,7 @@ import { START } from '../src/events/position';
 import { runImport } from '../src/import/run-import';
 import { catchUp } from '../src/projector/generation-projector';
 import { judgeFor } from '../src/projector/live-classification';
-import { buildGeneration } from '../src/replay/generation-build';
+import { buildGeneration } from '../src/replay/build/generation-build';
 import type { OperatorContext } from '../src/replay/operator-context';
 import { proposePolicy } from '../src/replay/propose-policy';
 import { abortReplay, startReplay } from '../src/replay/replays';

@@ -2,7 +2,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import type { Config } from './config';
 import type { Generation } from './projector/generations';
-import { ReplayEndedError } from './replay/building';
+import { ReplayEndedError } from './replay/build/building';
 import type { Build } from './replay/replay-worker';
 import type { Runtime } from './runtime';
 

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { sleep } from '../event-store/abortable';
 import { createLease } from '../projector/lease';
 import { buildHere, buildIfFree } from '../replay/replay-worker';
-import { lowerPriority } from '../replay/low-priority';
+import { lowerPriority } from '../replay/build/low-priority';
 import { whatMoves } from '../replay/replay-events';
 import { replayStatus } from '../replay/replay-status';
 import type { ReplayStatus } from '../replay/replay-status';

@@ -28,7 +28,7 @@ export interface Generation {
   /** Where a historical generation ends, by source time or by position; it never follows the log. */
   readonly untilAt: string | null;
   readonly untilPosition: Position | null;
-  /** Of a generation that is being built; see `src/replay/generation-build.ts`. */
+  /** Of a generation that is being built; see `src/replay/build/generation-build.ts`. */
   readonly phase: 'folding' | 'loading' | 'indexing' | 'judging' | 'following';
   readonly workTotal: number;
   readonly workDone: number;

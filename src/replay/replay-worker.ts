@@ -6,9 +6,9 @@ import type { Lease } from '../projector/lease';
 import { judgeFor } from '../projector/live-classification';
 import { FencedError } from '../projector/run-folding';
 import type { Surface } from '../projector/surface';
-import { ReplayEndedError } from './building';
-import { dropLeftTables } from './drop-tables';
-import { buildGeneration } from './generation-build';
+import { ReplayEndedError } from './build/building';
+import { dropLeftTables } from './build/drop-tables';
+import { buildGeneration } from './build/generation-build';
 import { buildLease } from './replay-status';
 
 /** Makes a generation ready, or stops when `signal` aborts. Throws what `buildGeneration` throws. */

@@ -18,7 +18,7 @@ import {
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
 import { recordAudit } from './audit-entries';
-import { dropTables } from './drop-tables';
+import { dropTables } from './build/drop-tables';
 import type { OperatorContext } from './operator-context';
 import { candidateOf, factsWillDo, requireLive } from './replay-plan';
 import type { Candidate, ReplayPlan } from './replay-plan';

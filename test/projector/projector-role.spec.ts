@@ -4,7 +4,7 @@ import { createProjectorHealth, runProjectorRole } from '../../src/projector/pro
 import type { ProjectorHealth, ProjectorRoleOptions } from '../../src/projector/projector-role';
 import { cutOver, rollBack } from '../../src/replay/cutover';
 import { startReplay } from '../../src/replay/replays';
-import { buildGeneration } from '../../src/replay/generation-build';
+import { buildGeneration } from '../../src/replay/build/generation-build';
 import { generationById } from '../../src/projector/generations';
 import { testClock } from '../support/database';
 import { createProjectionFixture } from '../support/projection';

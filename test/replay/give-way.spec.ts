@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { simulateWorkload } from '../../src/simulator/workload';
-import { giveWayToLive } from '../../src/replay/give-way';
+import { giveWayToLive } from '../../src/replay/build/give-way';
 import { createProjectionFixture } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
 import { eventually } from '../support/eventually';

@@ -1,8 +1,8 @@
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
-import { buildGeneration } from '../../src/replay/generation-build';
-import { dropTables } from '../../src/replay/drop-tables';
+import { buildGeneration } from '../../src/replay/build/generation-build';
+import { dropTables } from '../../src/replay/build/drop-tables';
 import { buildHere, buildIfFree, runReplayWorker } from '../../src/replay/replay-worker';
 import type { Build } from '../../src/replay/replay-worker';
 import { abortReplay, startReplay } from '../../src/replay/replays';

@@ -4,7 +4,7 @@ import type { Generation } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { savePolicy } from '../../src/projector/policies';
 import { DEFAULT_FORBIDDEN } from '../../src/replay/cutover';
-import { buildGeneration } from '../../src/replay/generation-build';
+import { buildGeneration } from '../../src/replay/build/generation-build';
 import type { OperatorContext } from '../../src/replay/operator-context';
 import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';

@@ -8,7 +8,7 @@ import { judgeFor } from '../../src/projector/live-classification';
 import { listParked } from '../../src/projector/parked-streams';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { checkCutover, cutOver } from '../../src/replay/cutover';
-import { buildGeneration } from '../../src/replay/generation-build';
+import { buildGeneration } from '../../src/replay/build/generation-build';
 import { diffGenerations } from '../../src/replay/generation-diff';
 import { buildLease, replayStatus } from '../../src/replay/replay-status';
 import type { ReplayStatus } from '../../src/replay/replay-status';

@@ -15,7 +15,7 @@ import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { savePolicy } from '../../src/projector/policies';
 import { listAuditEntries } from '../../src/replay/audit-entries';
-import { buildGeneration } from '../../src/replay/generation-build';
+import { buildGeneration } from '../../src/replay/build/generation-build';
 import { OPERATOR_CONTEXT } from '../../src/replay/operator-context';
 import type { OperatorContext } from '../../src/replay/operator-context';
 import { AuditsController } from '../../src/replay/audits.controller';

@@ -13,11 +13,13 @@ import { dumpGeneration } from '../support/projection';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
+type Send = (...given: unknown[]) => unknown;
+
 /** Runs `first` before each statement of this text, on whichever connection; beside what was asked for before others. */
 function beforeStatement(text: RegExp, first: () => Promise<void>): void {
   // oxlint-disable-next-line typescript/unbound-method -- called on the connection below
-  const query = Client.prototype.query as (...given: unknown[]) => unknown;
-  const send = jest.isMockFunction(query) ? query.getMockImplementation()! : query;
+  const query = Client.prototype.query as Send;
+  const send: Send = jest.isMockFunction(query) ? (query.getMockImplementation() as Send) : query;
   jest.spyOn(Client.prototype, 'query').mockImplementation(function (
     this: Client,
     ...given: unknown[]

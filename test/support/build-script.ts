@@ -2,7 +2,7 @@ import { surfaces } from '../../projections/surfaces';
 import { openPool } from '../../src/db/database';
 import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
-import { buildGeneration } from '../../src/replay/generation-build';
+import { buildGeneration } from '../../src/replay/build/generation-build';
 import { openTestStore } from './test-log';
 import type { TestLog } from './test-log';
 

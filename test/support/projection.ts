@@ -19,7 +19,7 @@ import type { ProjectorOptions } from '../../src/projector/generation-projector'
 import { createGeneration, ensureLiveGeneration } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { savePolicy } from '../../src/projector/policies';
-import { tableNames } from '../../src/replay/building';
+import { tableNames } from '../../src/replay/build/building';
 import { createTestDatabase } from './database';
 import { createTestLog, openTestStore } from './test-log';
 import type { LogKind, TestLog } from './test-log';

@@ -1,9 +1,9 @@
 import type { PoolClient } from 'pg';
-import type { ClassifiedRun } from '../classifier/classified-run';
-import type { EventStore } from '../event-store/event-store';
-import { runIdOf, streamOf } from '../events/operation-run-events';
-import type { ParkedLetter } from '../projector/fold-batch';
-import { parkedUpsert } from '../projector/table-writer';
+import type { ClassifiedRun } from '../../classifier/classified-run';
+import type { EventStore } from '../../event-store/event-store';
+import { runIdOf, streamOf } from '../../events/operation-run-events';
+import type { ParkedLetter } from '../../projector/fold-batch';
+import { parkedUpsert } from '../../projector/table-writer';
 
 /** A run that a surface cannot show, and why. */
 export interface Unshown {

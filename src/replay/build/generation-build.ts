@@ -1,10 +1,10 @@
 import type { Pool } from 'pg';
-import { openProjection } from '../projector/generation-projector';
-import type { ProjectorOptions } from '../projector/generation-projector';
-import { generationById, isHistorical } from '../projector/generations';
-import type { Generation } from '../projector/generations';
-import { judgeFor } from '../projector/live-classification';
-import type { Surface } from '../projector/surface';
+import { openProjection } from '../../projector/generation-projector';
+import type { ProjectorOptions } from '../../projector/generation-projector';
+import { generationById, isHistorical } from '../../projector/generations';
+import type { Generation } from '../../projector/generations';
+import { judgeFor } from '../../projector/live-classification';
+import type { Surface } from '../../projector/surface';
 import { building, emptyTables, endOtherBuilders, refuseEnded, tableNames } from './building';
 import { copyTables } from './copy-tables';
 import type { CopyTablesOptions } from './copy-tables';

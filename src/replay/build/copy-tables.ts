@@ -1,7 +1,7 @@
 import type { Pool, PoolClient } from 'pg';
-import { inSnapshot } from '../db/transaction';
-import type { Generation } from '../projector/generations';
-import type { Surface } from '../projector/surface';
+import { inSnapshot } from '../../db/transaction';
+import type { Generation } from '../../projector/generations';
+import type { Surface } from '../../projector/surface';
 import { emptyTables, inStep, refuseEnded, tableNames } from './building';
 import type { Emptied, StepOptions } from './building';
 import { inLanes } from './in-lanes';

@@ -1,8 +1,8 @@
 import { DatabaseError } from 'pg';
 import type { Pool } from 'pg';
-import { transaction } from '../db/transaction';
-import { sleep } from '../event-store/abortable';
-import type { Generation } from '../projector/generations';
+import { transaction } from '../../db/transaction';
+import { sleep } from '../../event-store/abortable';
+import type { Generation } from '../../projector/generations';
 import { endOtherBuilders } from './building';
 
 /** A drop that waits for a table keeps a worker from its builds, and new readers of all the others: not for longer than this. */

@@ -1,10 +1,10 @@
 import type { PoolClient } from 'pg';
-import type { ClassifiedRun } from '../classifier/classified-run';
-import { copyIn, copyText } from '../projector/copy-rows';
-import type { Columns, Row, Surface } from '../projector/surface';
-import { cellsOf, contentOf, rowOf, tablesOf } from '../projector/surface-content';
-import type { SurfaceContent } from '../projector/surface-content';
-import { cellKey } from '../projector/table-writer';
+import type { ClassifiedRun } from '../../classifier/classified-run';
+import { copyIn, copyText } from '../../projector/copy-rows';
+import type { Columns, Row, Surface } from '../../projector/surface';
+import { cellsOf, contentOf, rowOf, tablesOf } from '../../projector/surface-content';
+import type { SurfaceContent } from '../../projector/surface-content';
+import { cellKey } from '../../projector/table-writer';
 import { unshown } from './unshown-runs';
 import type { Unshown } from './unshown-runs';
 

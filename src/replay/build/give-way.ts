@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
-import type { EventStore } from '../event-store/event-store';
-import { comparePositions } from '../events/position';
-import type { Position } from '../events/position';
-import { liveGeneration } from '../projector/generations';
+import type { EventStore } from '../../event-store/event-store';
+import { comparePositions } from '../../events/position';
+import type { Position } from '../../events/position';
+import { liveGeneration } from '../../projector/generations';
 
 /** A build that waited longer than this before each of its pages would hardly end beside a live generation that lags. */
 const PATIENCE_MS = 500;

@@ -1,9 +1,9 @@
 import { DatabaseError } from 'pg';
 import type { Pool, PoolClient } from 'pg';
-import { runFactsIndexesSql, tableIndexesSql } from '../projector/generation-schema';
-import type { Generation } from '../projector/generations';
-import type { Surface } from '../projector/surface';
-import { tablesOf } from '../projector/surface-content';
+import { runFactsIndexesSql, tableIndexesSql } from '../../projector/generation-schema';
+import type { Generation } from '../../projector/generations';
+import type { Surface } from '../../projector/surface';
+import { tablesOf } from '../../projector/surface-content';
 import { NOT_AWAITED } from './building';
 import type { StepOptions } from './building';
 import { inLanes } from './in-lanes';

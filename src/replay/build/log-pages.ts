@@ -1,9 +1,9 @@
-import type { EventStore } from '../event-store/event-store';
-import { micros } from '../events/instant';
-import type { StoredEvent } from '../events/operation-run-events';
-import { comparePositions } from '../events/position';
-import type { Position } from '../events/position';
-import type { Generation } from '../projector/generations';
+import type { EventStore } from '../../event-store/event-store';
+import { micros } from '../../events/instant';
+import type { StoredEvent } from '../../events/operation-run-events';
+import { comparePositions } from '../../events/position';
+import type { Position } from '../../events/position';
+import type { Generation } from '../../projector/generations';
 
 export interface LogPage {
   /** Those that count, of all up to `upTo`. */
