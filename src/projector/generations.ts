@@ -171,6 +171,21 @@ export function isOfSurfaces(
   return generation.surfacesDigest === surfacesDigest(surfaces);
 }
 
+/** Shown, about to be, and to be gone back to at once: what a projector keeps up with the log, if it can. */
+export const FOLLOWING: readonly GenerationState[] = ['live', 'ready', 'standby'];
+
+/**
+ * Whether a projector of these surfaces keeps it up with the log while it is in one of `states`. While versions are mixed,
+ * another binary's tables are not ours to write.
+ */
+export function followsLog(
+  generation: Generation,
+  surfaces: readonly Surface[],
+  states: readonly GenerationState[] = FOLLOWING,
+): boolean {
+  return states.includes(generation.state) && !isHistorical(generation) && isOfSurfaces(generation, surfaces);
+}
+
 /** What to say of one that is not `isOfSurfaces`. */
 export function hasOtherTables({ id }: Pick<Generation, 'id'>): string {
   return `generation ${id} has the read tables of another version of opstruth`;

@@ -7,7 +7,7 @@ import type { EventStore } from '../event-store/event-store';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { DiscardedEvents } from './discarded-events';
 import { foldBatch } from './fold-batch';
-import { isHistorical, isOfSurfaces, listGenerations, lockRegistry, lockRows } from './generations';
+import { FOLLOWING, followsLog, listGenerations, lockRegistry, lockRows } from './generations';
 import type { Generation } from './generations';
 import { tellProjected } from './projection-news';
 import { readStates } from './run-states';
@@ -183,11 +183,8 @@ async function followingGenerations(
   connection: Pick<Pool, 'query'>,
   { surfaces }: ParkedContext,
 ): Promise<Generation[]> {
-  return (await listGenerations(connection)).filter(
-    (one) =>
-      ['building', 'ready', 'live', 'standby'].includes(one.state) &&
-      !isHistorical(one) &&
-      isOfSurfaces(one, surfaces),
+  return (await listGenerations(connection)).filter((one) =>
+    followsLog(one, surfaces, [...FOLLOWING, 'building']),
   );
 }
 

@@ -2,8 +2,8 @@ import type { Judge } from '../domain/classification';
 import { sleep } from '../event-store/abortable';
 import { projectGeneration } from './generation-projector';
 import type { AppliedBatch, FollowingOptions, ProjectorOptions } from './generation-projector';
-import { hasOtherTables, isHistorical, isOfSurfaces, listGenerations, liveGeneration } from './generations';
-import type { Generation, GenerationState } from './generations';
+import { followsLog, hasOtherTables, isOfSurfaces, listGenerations, liveGeneration } from './generations';
+import type { Generation } from './generations';
 import type { Lease } from './lease';
 import { CheckpointBeyondTailError, FencedError, ParkedLimitError } from './run-folding';
 
@@ -25,9 +25,6 @@ export interface ProjectorHealth {
   /** Why a generation is not projected at the moment, until a batch of it gets through again. */
   readonly errors: Map<number, Error>;
 }
-
-/** Generations that follow the log: what is shown, what is about to be, and what can be gone back to at once. */
-const FOLLOWING: ReadonlySet<GenerationState> = new Set<GenerationState>(['live', 'ready', 'standby']);
 
 /** What a reader of the live generation waits longer, at the most, so that a batch is worth its cost. */
 const LIVE_PACE_MS = 25;
@@ -134,11 +131,7 @@ async function followGenerations(
       live = generations.find(({ state }) => state === 'live');
       if (live && !isOfSurfaces(live, options.surfaces)) break;
       const wanted = new Map(
-        generations
-          .filter((one) => FOLLOWING.has(one.state) && !isHistorical(one))
-          // While versions are mixed, another binary's tables are not ours to write.
-          .filter((one) => isOfSurfaces(one, options.surfaces))
-          .map((one) => [one.id, one]),
+        generations.filter((one) => followsLog(one, options.surfaces)).map((one) => [one.id, one]),
       );
       for (const [id, { ending }] of followers) if (!wanted.has(id)) ending.abort();
       for (const generation of wanted.values()) {

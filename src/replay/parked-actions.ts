@@ -1,16 +1,13 @@
 import { isRunStream, runIdOf } from '../events/operation-run-events';
-import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
+import { FOLLOWING, followsLog, isHistorical, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { discardParked, DiscardRefusedError, previewDiscard, retryParked } from '../projector/parked-streams';
 import type { ParkedContext, ParkedStream, RecordResult, RetryResult } from '../projector/parked-streams';
-import type { Surface } from '../projector/surface';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
 import { liveOf, reasonOf, ReplayRefusedError, stateOf } from './replays';
 import type { Operator } from './replays';
-
-const MENDABLE: readonly Generation['state'][] = ['ready', 'live', 'standby'];
 
 /** The generation whose parked streams are looked at: the live one, or any other that has tables. */
 export async function parkedIn({ pool }: OperatorContext, id: number | undefined): Promise<Generation> {
@@ -26,8 +23,8 @@ export async function mendableIn(
 ): Promise<{ readonly generation: Generation; readonly parkedContext: ParkedContext }> {
   const { pool, store, surfaces } = context;
   const { id: found } = await parkedIn(context, id);
-  const generation = stateOf(await listGenerations(pool), found, MENDABLE, 'mend what is parked in');
-  if (isHistorical(generation) || !isOfSurfaces(generation, surfaces))
+  const generation = stateOf(await listGenerations(pool), found, FOLLOWING, 'mend what is parked in');
+  if (!followsLog(generation, surfaces))
     throw new ReplayRefusedError(
       'wrong_state',
       `generation ${found} ${isHistorical(generation) ? 'is historical' : 'has the read tables of another version'}: ` +
@@ -44,14 +41,8 @@ async function retryElsewhere(
 ): Promise<void> {
   const { pool, surfaces } = context;
   for (const other of await listGenerations(pool))
-    if (other.id !== done && isMendable(other, surfaces))
+    if (other.id !== done && followsLog(other, surfaces))
       await retryParked(other, streamId, { ...context, judge: await judgeFor(pool, other) });
-}
-
-function isMendable(generation: Generation, surfaces: readonly Surface[]): boolean {
-  return (
-    MENDABLE.includes(generation.state) && !isHistorical(generation) && isOfSurfaces(generation, surfaces)
-  );
 }
 
 /** A parked stream as operators know it: by its run, where it is one's. */
