@@ -19,10 +19,13 @@ export async function findLiveGeneration(db: Kysely<unknown>): Promise<ReadGener
   return rows[0] ?? null;
 }
 
-/** Null when it cannot be read: the tables of a retired one are gone, and a failed one's are true at no position. */
+/** Of a building or failed one the tables are true at no position, of a retired one they are gone. */
+export const READABLE = sql`('ready', 'live', 'standby')`;
+
+/** Null when it cannot be read. */
 export async function findGeneration(db: Kysely<unknown>, id: number): Promise<ReadGeneration | null> {
   const { rows } = await sql<ReadGeneration>`
     select ${columns} from opstruth.generations
-    where id = ${id}::bigint and state not in ('retired', 'failed')`.execute(db);
+    where id = ${id}::bigint and state in ${READABLE}`.execute(db);
   return rows[0] ?? null;
 }

@@ -4,7 +4,7 @@ import type { Pool, QueryResultRow } from 'pg';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
 import { isColumnMissing, isSchemaGone } from './schema-gone';
-import { findGeneration, findLiveGeneration } from './snapshot-generation';
+import { READABLE, findGeneration, findLiveGeneration } from './snapshot-generation';
 import type { ReadGeneration } from './snapshot-generation';
 import { StatementNames } from './statement-names';
 
@@ -145,7 +145,7 @@ export class SnapshotReader {
       ([, query], index) =>
         sql`case when ${reached} then (select coalesce(json_agg(q), '[]'::json) from (${query}) q) end as ${sql.ref(`q${index}`)}`,
     );
-    const state = explicit === null ? sql`g.state = 'live'` : sql`g.state not in ('retired', 'failed')`;
+    const state = explicit === null ? sql`g.state = 'live'` : sql`g.state in ${READABLE}`;
     const statement = sql<Record<string, unknown> & { position: string; reached: boolean }>`
       select ${positionIn(generation.schema, visible)} as position, ${sql.join([sql`${reached} as reached`, ...answers])}
       from opstruth.generations g where g.id = ${generation.id} and ${state}`;

@@ -158,7 +158,7 @@ export class RunView {
       case 'behind':
         throw Problem.positionNotReached(formatPosition(minPosition ?? START), snapshot.meta.position);
       case 'no_such_generation':
-        throw Problem.notFound(`generation ${generation} does not exist or can no longer be read`);
+        throw Problem.notFound(`generation ${generation} does not exist, or cannot be read yet or any more`);
       case 'unreadable_generation':
         throw Problem.notReady(
           `generation ${snapshot.generation} was made by another version and has not what is read here; ask that version, or replay`,

@@ -4,7 +4,7 @@ import type { ClassifiedRun } from '../classifier/classified-run';
 import type { Judge } from '../domain/classification';
 import { factsOf } from '../classifier/facts-document';
 import type { FactsDocument } from '../classifier/facts-document';
-import { runIdOf } from '../events/operation-run-events';
+import { isRunStream, runIdOf } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { classify } from './fold-batch';
 import type { RunChange } from './fold-batch';
@@ -34,6 +34,7 @@ export class RunStates {
     const missing = new Set<string>();
     const seen = new Set<string>();
     for (const event of events) {
+      if (!isRunStream(event.streamId)) continue;
       const runId = runIdOf(event.streamId);
       if (seen.has(runId)) continue;
       seen.add(runId);

@@ -156,12 +156,12 @@ test('without a live generation the service is not ready', async () => {
   expect(await ask()).toEqual({ kind: 'no_live_generation' });
 });
 
-test('a generation can be asked for by its number, unless it is retired, failed or unknown', async () => {
+test('a generation can be asked for by its number, unless it is not yet or no more whole, or unknown', async () => {
   const historical = await fixture.addGeneration('ready');
   await fixture.show([run('then', '1.1')], historical);
   const { meta, rows } = await read({ generation: historical.id });
   expect([meta.generation, rows.runs]).toEqual([historical.id, [{ run_id: 'then' }]]);
-  for (const state of ['retired', 'failed']) {
+  for (const state of ['building', 'retired', 'failed']) {
     await fixture.pool.query('update opstruth.generations set state = $1 where id = $2', [
       state,
       historical.id,

@@ -330,6 +330,30 @@ describe('the projector engine', () => {
     });
   });
 
+  test("a stream of another kind, its name as long as a run's, parked the run of the same number", async () => {
+    const { pool, store, generation } = fixture;
+    await fixture.write([queue('42')]);
+    await fixture.catchUp();
+    const eventId = '00000000-0000-4000-8000-000000000042';
+    const metadata = {
+      actor: 'x',
+      plane: 'worker' as const,
+      commandId: eventId,
+      correlationId: eventId,
+      causationId: eventId,
+    };
+    const foreign = 'operation_job-42';
+    expect(foreign).toHaveLength(streamOf('42').length);
+    const events = [{ eventId, type: 'JobQueued', data: {}, metadata }];
+    await store.append({ streamId: foreign, expectedRevision: 'no_stream', events });
+    await fixture.write([
+      { runId: '42', command: { kind: 'start' as const, at: '2026-01-01T00:01:00.000Z' } },
+    ]);
+    await fixture.catchUp();
+    expect((await listParked(pool, generation)).map(({ streamId }) => streamId)).toEqual([foreign]);
+    expect(await count(fixture, 'run_facts', 'not incomplete')).toBe(1);
+  });
+
   test('a surface that could not show what an event did parked the run from the first event of the batch on', async () => {
     const { pool, generation, options } = fixture;
     await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);

@@ -21,6 +21,8 @@ import type { ReplayWorld } from './replay-world';
 /** So small that a table of the fixture is copied in several transactions. */
 const SMALL_STEPS = { blocksPerStep: 12, runsPerPage: 60 };
 
+const NOTHING_TOLD = { summaryCounts: null, failureSummary: [], reasonCode: null, reason: null };
+
 describe('a replay from run facts', () => {
   let fixture: ReplayWorld['fixture'];
   let context: ReplayWorld['context'];
@@ -110,6 +112,37 @@ describe('a replay from run facts', () => {
     );
     expect(rows).toEqual([{ stream_id: `operation_run-${runId}`, cause: 'Error: cannot show this' }]);
   });
+
+  test.each([{ full: true }, { full: false }])(
+    'of a run that cannot be shown the place kept its position, and an audit found that wrong: %j',
+    async ({ full }) => {
+      const queued = {
+        kind: 'queue' as const,
+        at: AS_OF,
+        workspaceId: 'alone',
+        tenantId: null,
+        type: 'sync',
+        initiator: null,
+        context: {},
+        summaryCounts: null,
+        predecessorRunId: null,
+        origin: null,
+      };
+      await fixture.write([{ runId: 'shown', command: queued }]);
+      const runId = 'not shown';
+      await fixture.write([
+        { runId, command: queued },
+        { runId, command: { ...queued, kind: 'complete', outcome: 'partially_succeeded', ...NOTHING_TOLD } },
+      ]);
+      await fixture.catchUp();
+      const surfaces = fixture.options.surfaces.map((surface) => unableToShow(surface, runId, 'none'));
+      const { id } = await startReplay(context, { policyVersion: stricter, full }, OPERATOR);
+      const generation = await buildInSteps((await generationById(fixture.pool, id))!, { surfaces });
+      expect(generation.madeBy).toBe(full ? 'full' : 'facts');
+      const report = await auditSurfaces({ ...fixture.options, surfaces }, { generation, asOf: AS_OF });
+      expect(report.found).toEqual([]);
+    },
+  );
 
   test('a run that no surface can show as it was judged fails the build with what to do, for its rows cannot be taken back', async () => {
     const runId = await aPartialSuccess();

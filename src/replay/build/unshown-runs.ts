@@ -28,7 +28,10 @@ export async function lettersOf(store: EventStore, runs: readonly Unshown[]): Pr
   });
 }
 
-/** Takes their facts away and writes down the letters, inside the client's transaction. */
+/**
+ * Takes their facts away and writes down the letters, inside the client's transaction. The position of a place is that of
+ * its newest run, which may have been one of them.
+ */
 export async function parkUnshown(
   client: Pick<PoolClient, 'query'>,
   schema: string,
@@ -36,7 +39,22 @@ export async function parkUnshown(
   letters: readonly ParkedLetter[],
 ): Promise<void> {
   if (runs.length === 0) return;
-  const runIds = runs.map(({ run }) => run.facts.runId);
-  await client.query(`delete from ${schema}.run_facts where run_id = any($1::text[])`, [runIds]);
+  const facts = runs.map(({ run }) => run.facts);
+  await client.query(`delete from ${schema}.run_facts where run_id = any($1::text[])`, [
+    facts.map(({ runId }) => runId),
+  ]);
+  const places = [facts.map(({ workspaceId }) => workspaceId), facts.map(({ tenantId }) => tenantId)];
+  const isTheirs = (table: string) =>
+    `exists (select from unnest($1::text[], $2::text[]) as p(workspace_id, tenant_id)
+     where p.workspace_id = ${table}.workspace_id and p.tenant_id is not distinct from ${table}.tenant_id)`;
+  await client.query(`delete from ${schema}.scope_positions s where ${isTheirs('s')}`, places);
+  await client.query(
+    `insert into ${schema}.scope_positions (workspace_id, tenant_id, commit, prepare)
+     select distinct on (workspace_id, tenant_id) workspace_id, tenant_id, commit, prepare
+     from (select workspace_id, tenant_id, split_part(position, '.', 1)::numeric as commit, split_part(position, '.', 2)::numeric as prepare
+           from ${schema}.run_facts f where ${isTheirs('f')}) remaining
+     order by workspace_id, tenant_id, commit desc, prepare desc`,
+    places,
+  );
   await client.query(parkedUpsert(schema, letters)!);
 }
