@@ -73,10 +73,6 @@ export function startBackgroundRoles(
         projector,
         signal,
       ),
-    );
-  }
-  if (config.roles.has('projector'))
-    loops.push(
       runReplayWorker(
         {
           pool,
@@ -88,9 +84,6 @@ export function startBackgroundRoles(
         },
         signal,
       ),
-    );
-  if (config.roles.has('projector'))
-    loops.push(
       runAuditLoop(
         {
           pool,
@@ -106,6 +99,7 @@ export function startBackgroundRoles(
         signal,
       ),
     );
+  }
   if (config.roles.has('reconciler'))
     loops.push(
       runReconciler(
@@ -120,7 +114,7 @@ export function startBackgroundRoles(
       ),
     );
   // Each loop handles its own failures; one that still ends by an error is a bug worth the whole process.
-  const failure = Promise.race(loops.map(failureOf));
+  const failure = Promise.race(loops.map((loop) => failureOf(loop, log)));
   failure.catch(() => undefined); // the log has it, whether or not anybody waits
 
   return {
@@ -130,48 +124,43 @@ export function startBackgroundRoles(
       await Promise.allSettled(loops);
     },
   };
+}
 
-  async function failureOf(loop: Promise<void>): Promise<never> {
-    try {
-      await loop;
-    } catch (error) {
-      log.fatal({ err: error }, 'a background loop has ended by an error');
-      throw error;
-    }
-    return new Promise(() => undefined);
+async function failureOf(loop: Promise<void>, log: Logger): Promise<never> {
+  try {
+    await loop;
+  } catch (error) {
+    log.fatal({ err: error }, 'a background loop has ended by an error');
+    throw error;
   }
+  return new Promise(() => undefined);
+}
 
-  /** Old answers are of no use: a repeat that comes later still finds its events in the log. */
-  async function forgetLoop(
-    answers: IdempotencyKeys,
-    now: Clock,
-    logger: Logger,
-    until: AbortSignal,
-  ): Promise<void> {
-    while (!until.aborted) {
-      await sleep(FORGET_EVERY_MS, until);
-      if (until.aborted) return;
-      await answers
-        .forget(addSeconds(now.now(), -KEEP_ANSWERS_SECONDS))
-        .catch((error: unknown) =>
-          logger.error({ err: error }, 'old idempotency keys could not be dropped; it will be tried again'),
-        );
-    }
-  }
-
-  async function refreshLoop(
-    { live, discarded }: Runtime,
-    logger: Logger,
-    until: AbortSignal,
-  ): Promise<void> {
-    while (!until.aborted) {
-      await sleep(REFRESH_EVERY_MS, until);
-      await Promise.all([live.refresh(), discarded.refresh()]).catch((error: unknown) =>
-        logger.error(
-          { err: error },
-          'policy and discarded events could not be looked up; those known stay in force',
-        ),
+/** Old answers are of no use: a repeat that comes later still finds its events in the log. */
+async function forgetLoop(
+  keys: IdempotencyKeys,
+  clock: Clock,
+  log: Logger,
+  until: AbortSignal,
+): Promise<void> {
+  while (!until.aborted) {
+    await keys
+      .forget(addSeconds(clock.now(), -KEEP_ANSWERS_SECONDS))
+      .catch((error: unknown) =>
+        log.error({ err: error }, 'old idempotency keys could not be dropped; it will be tried again'),
       );
-    }
+    await sleep(FORGET_EVERY_MS, until);
+  }
+}
+
+async function refreshLoop({ live, discarded }: Runtime, log: Logger, until: AbortSignal): Promise<void> {
+  while (!until.aborted) {
+    await sleep(REFRESH_EVERY_MS, until);
+    await Promise.all([live.refresh(), discarded.refresh()]).catch((error: unknown) =>
+      log.error(
+        { err: error },
+        'policy and discarded events could not be looked up; those known stay in force',
+      ),
+    );
   }
 }

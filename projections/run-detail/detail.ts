@@ -1,10 +1,9 @@
-import { rowVerdictAt } from '../../src/classifier/classified-run';
+import { STALE } from '../../src/classifier/classified-run';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import { factsOf } from '../../src/classifier/facts-document';
 import type { FactsDocument } from '../../src/classifier/facts-document';
 import { storedRunOf } from '../../src/classifier/run-row';
 import type { RunDocument } from '../../src/classifier/run-row';
-import { addSeconds } from '../../src/events/instant';
 
 /** A run as `run_facts` keeps it. */
 export interface KeptRun {
@@ -20,14 +19,15 @@ export interface KeptRun {
 export function classifiedOf({ run, facts, position }: KeptRun, policyVersion: number): ClassifiedRun {
   const stored = storedRunOf(run);
   const { problemClass, freshness, staleAt } = stored;
+  const before = { problemClass, freshness };
   return {
     position,
     incomplete: stored.incomplete,
     facts: factsOf(facts),
     timeline: {
-      before: { problemClass, freshness },
+      before,
       staleAt,
-      after: rowVerdictAt({ ...stored, incomplete: false }, addSeconds(staleAt ?? stored.queuedAt, 1)),
+      after: staleAt === null ? before : STALE,
       staleKind: stored.staleKind,
       thresholdSeconds: stored.thresholdSeconds,
       reconcileDueAt: stored.reconcileDueAt,

@@ -34,7 +34,8 @@ export interface RowTimeline {
   readonly staleAt: Instant | null;
 }
 
-const STALE: Verdict = { problemClass: 'active_stale_attention', freshness: 'likely_stale' };
+/** What every active run becomes once its deadline has passed. */
+export const STALE: Verdict = { problemClass: 'active_stale_attention', freshness: 'likely_stale' };
 
 /**
  * A run's timeline as rows keep it. Throws when the timeline is none that a row can hold: a run may only go from `none`

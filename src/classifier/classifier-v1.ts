@@ -1,11 +1,11 @@
 import type { ClassTimeline, Verdict } from '../domain/classification';
 import type { RunFacts } from '../domain/run-facts';
+import { STALE } from './classified-run';
 import { lastSignOfLife, secondsAfter } from './classifier-instants';
 import { ruleFor } from './policy';
 import type { Policy, PolicyRule, TerminalClass, VersionedPolicy } from './policy';
 
 export const FRESH: Verdict = { problemClass: 'none', freshness: 'fresh_active' };
-export const STALE: Verdict = { problemClass: 'active_stale_attention', freshness: 'likely_stale' };
 const ENDED: Record<TerminalClass, { byReport: Verdict; byReconciliation: Verdict }> = {
   none: {
     byReport: { problemClass: 'none', freshness: 'terminal_normal' },

@@ -2,7 +2,8 @@ import type { ClassTimeline } from '../domain/classification';
 import type { RunFacts } from '../domain/run-facts';
 import { isLater } from '../events/instant';
 import { countsStoodSince, secondsAfter } from './classifier-instants';
-import { classifierV1, FRESH, STALE } from './classifier-v1';
+import { STALE } from './classified-run';
+import { classifierV1, FRESH } from './classifier-v1';
 import { ruleFor, stallLimitSeconds } from './policy';
 import type { VersionedPolicy } from './policy';
 

@@ -1,5 +1,5 @@
+import type { RunFacts } from '../domain/run-facts';
 import type { Instant } from '../events/instant';
-import type { Failure } from '../events/operation-run-events';
 import type { ClassifiedRun } from './classified-run';
 import { present } from './presenter';
 import { storedRun, subjectOf } from './run-row';
@@ -14,59 +14,34 @@ export interface DecisionZone {
   readonly next: string;
 }
 
-/** What the decision zone shows beyond a run's list row, JSON-able: the detail's table keeps it beside the stored run. */
-export interface DecisionDetail {
-  readonly reason: string | null;
-  /** All of them; a stored run holds the first few. */
-  readonly failures: readonly Failure[];
-  readonly successorRunIds: readonly string[];
-  readonly progressMovedAt: Instant | null;
-  readonly heartbeatsSinceProgress: number;
-  readonly policyVersion: number;
-}
-
-export function decisionDetail({ facts, timeline }: ClassifiedRun): DecisionDetail {
-  return {
-    reason: facts.reason,
-    failures: facts.failureSummary,
-    successorRunIds: facts.successorRunIds,
-    progressMovedAt: facts.progressMovedAt,
-    heartbeatsSinceProgress: facts.heartbeatsSinceProgress,
-    policyVersion: timeline.policyVersion,
-  };
-}
-
 /** The decision zone of a run at `asOf`, in the words that every list uses too. */
 export function decisionOf(run: ClassifiedRun, asOf: Instant): DecisionZone {
-  return decisionFrom(storedRun(run), decisionDetail(run), asOf);
-}
-
-/** The same from what the tables keep of the run. */
-export function decisionFrom(stored: StoredRun, detail: DecisionDetail, asOf: Instant): DecisionZone {
+  const stored = storedRun(run);
   const { label, why, guidance } = present(subjectOf(stored, asOf));
-  return { what: label, why, evidence: evidenceOf(stored, detail), next: guidance };
+  return { what: label, why, evidence: evidenceOf(stored, run), next: guidance };
 }
 
 type Line = readonly [label: string, value: string | null];
 
-function evidenceOf(run: StoredRun, detail: DecisionDetail): DecisionZone['evidence'] {
-  const { successorRunIds, policyVersion } = detail;
+/** Beside what a list knows of the run: all of its failures, of which a stored run holds the first few, and its counts. */
+function evidenceOf(run: StoredRun, { facts, timeline }: ClassifiedRun): DecisionZone['evidence'] {
+  const { successorRunIds } = facts;
   const lines: Line[] = [
     ['Queued', run.queuedAt],
     ['Started', run.startedAt],
     ['Last heartbeat', run.lastHeartbeatAt],
-    ...(run.status === 'completed' ? end(run, detail) : deadlines(run, detail)),
+    ...(run.status === 'completed' ? end(run, facts) : deadlines(run, facts)),
     ...lineage(run),
     ['Late report', lateReport(run)],
     ['Retry of', run.predecessorRunId],
     ['Retried as', successorRunIds.length > 0 ? successorRunIds.join(', ') : null],
-    ['Policy version', String(policyVersion)],
+    ['Policy version', String(timeline.policyVersion)],
     ['Behind the log', run.incomplete ? `known up to version ${run.version}; a later event is parked` : null],
   ];
   return lines.flatMap(([label, value]) => (value === null ? [] : [{ label, value }]));
 }
 
-function deadlines(run: StoredRun, { progressMovedAt, heartbeatsSinceProgress }: DecisionDetail): Line[] {
+function deadlines(run: StoredRun, { progressMovedAt, heartbeatsSinceProgress }: RunFacts): Line[] {
   return [
     // A worker may beat and get nowhere: not every policy has a limit for that, but a person reading this will see it.
     ['Counts last moved', progressMovedAt],
@@ -80,13 +55,13 @@ function deadlines(run: StoredRun, { progressMovedAt, heartbeatsSinceProgress }:
   ];
 }
 
-function end(run: StoredRun, { reason, failures }: DecisionDetail): Line[] {
+function end(run: StoredRun, { reason, failureSummary }: RunFacts): Line[] {
   return [
     ['Completed', run.completedAt],
     ['Outcome', run.outcome],
     ['Reason code', run.reasonCode],
     ['Reason', reason],
-    ...failures.map(({ code, message, count }): Line => ['Failure', `${code} (${count}): ${message}`]),
+    ...failureSummary.map(({ code, message, count }): Line => ['Failure', `${code} (${count}): ${message}`]),
   ];
 }
 

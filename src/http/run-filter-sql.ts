@@ -2,6 +2,7 @@ import type { Expression, RawBuilder, SqlBool } from 'kysely';
 import { sql } from 'kysely';
 import { hasProblemClass } from '../classifier/class-sql';
 import { oneOf } from '../db/one-of';
+import { TENANT_TEXT } from '../projector/run-columns';
 import type { RunFilter } from './run-filter';
 
 const COLUMN_OF = {
@@ -49,7 +50,7 @@ function conditionsOn(filter: RunFilter): Expression<SqlBool>[] {
 }
 
 /** A run of no tenant has the filter's own word for it, the empty text; indexes hold the same expression. */
-export const tenantText = sql<string>`coalesce(tenant_id, '')`;
+export const tenantText = sql.raw<string>(TENANT_TEXT);
 
 /** On the bare column, which is what the key of a counted table begins with after the workspace. */
 function ofTenants(tenants: readonly string[]): RawBuilder<SqlBool> {

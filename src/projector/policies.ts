@@ -11,7 +11,7 @@ export interface PolicyRecord extends VersionedPolicy {
 
 /** Keeps a policy as a new immutable version; the same content again answers the version it already has. */
 export async function savePolicy(
-  pool: Pool,
+  pool: Pick<Pool, 'query'>,
   policy: Policy,
   by: string,
   reason: string | null,

@@ -71,6 +71,7 @@ export async function runProjectorRole(
       }
     } catch (error) {
       // The database cannot be asked: nobody knows who holds the lease, and every batch fails by itself.
+      health.holdsLease = false;
       log.error({ err: error }, 'the projector lease could not be looked after; it will be tried again');
     }
     if (!signal.aborted) await sleep(renewEveryMs, signal);

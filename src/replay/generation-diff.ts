@@ -1,4 +1,3 @@
-import type { PoolClient } from 'pg';
 import type { Pool } from 'pg';
 import { sql } from 'kysely';
 import { problemClassAt } from '../classifier/class-sql';
@@ -90,11 +89,11 @@ async function reasonsOf(
 }
 
 async function storedFacts(
-  client: Pick<Pool | PoolClient, 'query'>,
+  client: Pick<Pool, 'query'>,
   generation: Generation,
   runIds: readonly string[],
 ): Promise<Map<string, RunFacts>> {
-  const { rows } = await (client as Pool).query<{ run_id: string; facts: FactsDocument }>(
+  const { rows } = await client.query<{ run_id: string; facts: FactsDocument }>(
     `select run_id, facts from ${generation.schema}.run_facts where run_id = any($1::text[])`,
     [runIds],
   );

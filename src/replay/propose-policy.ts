@@ -23,8 +23,7 @@ export async function proposePolicy(pool: Pool, policy: Policy, asking: Operator
     const { rows } = await client.query<{ last: number }>(
       'select coalesce(max(version), 0) as last from opstruth.policies',
     );
-    // It asks for a Pool and does nothing with it but query, which a client does inside its transaction.
-    const version = await savePolicy(client as unknown as Pool, policy, operator.actor, operator.reason);
+    const version = await savePolicy(client, policy, operator.actor, operator.reason);
     const added = version > rows[0]!.last;
     if (added)
       await recordAudit(client, {

@@ -8,7 +8,7 @@ import type { Candidate } from './replay-plan';
 import { ReplayRefusedError, requireAbortable, requireRetirable } from './replays';
 import type { StartRequest } from './replays';
 
-/** Refuses (`invalid`) a policy or classifier version that does not exist, with those that do. */
+/** Refuses (`unprocessable`) a policy or classifier version that does not exist, with those that do. */
 export async function requireCandidate(
   { pool }: OperatorContext,
   { policyVersion, classifierVersion }: Candidate,

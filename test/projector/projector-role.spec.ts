@@ -98,6 +98,17 @@ describe('several projector processes', () => {
     await eventually(async () => (await projected()).length === 1);
   });
 
+  test('one that could not ask for its lease any more, and projected nothing, still told that it held it', async () => {
+    let isUp = true;
+    const hold = () => (isUp ? Promise.resolve(true) : Promise.reject(new Error('the database is away')));
+    const { health } = start('only', { lease: { hold, release: () => Promise.resolve() } });
+    await holds(health);
+    isUp = false;
+    await eventually(() => Promise.resolve(!health.holdsLease));
+    isUp = true;
+    await holds(health);
+  });
+
   test('one that was paused and comes back is fenced by the checkpoint and applies nothing twice', async () => {
     // A holder whose clock stood still: it believes in its lease for ever.
     const stubborn = { hold: () => Promise.resolve(true), release: () => Promise.resolve() };

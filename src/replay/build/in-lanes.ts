@@ -14,15 +14,16 @@ export async function inLanes<Item, Resource>(
   const waiting = [...items];
   const outcomes = await Promise.allSettled(
     Array.from({ length: Math.min(lanes, items.length) }, async () => {
-      const resource = await open();
+      let resource: Resource | undefined;
       try {
+        resource = await open();
         for (let item = waiting.shift(); item !== undefined; item = waiting.shift())
           await work(item, resource);
       } catch (error) {
         waiting.length = 0;
         throw error;
       } finally {
-        await close(resource);
+        if (resource !== undefined) await close(resource);
       }
     }),
   );

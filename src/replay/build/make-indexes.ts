@@ -37,10 +37,15 @@ export async function makeIndexes(
   const connections = {
     open: async () => {
       const client = await pool.connect();
-      await client.query(
-        `set maintenance_work_mem = '${SORT_MEMORY}'; set default_statistics_target = ${STATISTICS_TARGET}; set ${NOT_AWAITED}`,
-      );
-      return client;
+      try {
+        await client.query(
+          `set maintenance_work_mem = '${SORT_MEMORY}'; set default_statistics_target = ${STATISTICS_TARGET}; set ${NOT_AWAITED}`,
+        );
+        return client;
+      } catch (error) {
+        client.release(true);
+        throw error;
+      }
     },
     close: async (client: PoolClient) => {
       await client.query('reset all').catch(() => undefined); // a broken connection is not used again
