@@ -89,7 +89,8 @@ export function newestRuns<DB, Name extends keyof DB & string, Cells extends key
 ) {
   const ranges = rangesOf(request);
   const columns = Object.keys(ranges[0]!) as (keyof Range)[];
-  const values = ranges.map((range) => sql`(${sql.join(columns.map((column) => range[column]))})`);
+  // As arrays, however many there are: each number of ranges would else be a statement of its own.
+  const arrays = columns.map((column) => sql`${ranges.map((range) => range[column]!)}::text[]`);
   const namesOf = (some: typeof columns) => sql.join(some.map((column) => sql.id(`in_${column}`)));
   const within = columns.map(
     (column) => sql<SqlBool>`${RANGE_COLUMNS[column]} = ${sql.id('range', `in_${column}`)}`,
@@ -103,7 +104,7 @@ export function newestRuns<DB, Name extends keyof DB & string, Cells extends key
     .offset(0);
   const populated = sql<SqlBool>`(${namesOf(counted)}) in (${held})`;
   return asList(db)
-    .selectFrom(sql<object>`(values ${sql.join(values)})`.as<'range'>(sql`range (${namesOf(columns)})`))
+    .selectFrom(sql<object>`unnest(${sql.join(arrays)})`.as<'range'>(sql`range (${namesOf(columns)})`))
     .innerJoinLateral(
       (from) =>
         from
