@@ -1,12 +1,18 @@
 import { userInfo } from 'node:os';
+import { ConfigError } from '../config';
+import { idSchema } from '../events/operation-run-events';
 
 /**
  * Who acts, as kept with what was done: OPSTRUTH_ACTOR, else the account that this process runs under. Not USER, which
- * anybody may set and which cron and containers leave out.
+ * anybody may set and which cron and containers leave out. Throws ConfigError for a name that is none.
  */
 export function actorName(): string {
   const named = process.env.OPSTRUTH_ACTOR?.trim();
-  if (named) return named;
+  if (named) {
+    const checked = idSchema.safeParse(named);
+    if (checked.success) return checked.data;
+    throw new ConfigError(checked.error.issues.map(({ message }) => `OPSTRUTH_ACTOR: ${message}`));
+  }
   try {
     return userInfo().username;
   } catch {

@@ -31,11 +31,13 @@ export function createOutput(json: boolean, stderr: ErrorStream = process.stderr
   return {
     json,
     line: (text = '') => {
-      if (!json) process.stdout.write(`${text}\n`);
+      if (!json) process.stdout.write(`${printable(text)}\n`);
     },
     result: (value, toLines) =>
       process.stdout.write(
-        json ? `${JSON.stringify(value, bigintAsText, 2)}\n` : toLines(value).join('\n') + '\n',
+        json
+          ? `${JSON.stringify(value, bigintAsText, 2)}\n`
+          : toLines(value).map(printable).join('\n') + '\n',
       ),
     progress: (title, unit, total) => {
       if (json) return { update: () => undefined, stop: () => undefined };
@@ -46,7 +48,22 @@ export function createOutput(json: boolean, stderr: ErrorStream = process.stderr
 
 /** How an error is told, always on standard error: its words, with --json as one line together with `facts` of it. */
 export function errorText(json: boolean, words: string, facts: object = {}): string {
-  return `${json ? JSON.stringify({ error: words, ...facts }) : words}\n`;
+  const told = json
+    ? JSON.stringify({ error: words, ...facts })
+    : words.split('\n').map(printable).join('\n');
+  return `${told}\n`;
+}
+
+/** Control characters, and those that turn the direction of what follows. */
+// oxlint-disable-next-line no-control-regex
+const UNPRINTABLE = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** A line in which words of others, such as ids and reasons, neither steer the terminal nor pass for further lines. */
+export function printable(line: string): string {
+  return line.replace(UNPRINTABLE, (character) => {
+    if (character === '\n') return '\\n';
+    return character === '\t' ? '\\t' : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  });
 }
 
 /**
@@ -164,7 +181,7 @@ export function table(
   rows: readonly (readonly (string | number | null)[])[],
 ): string[] {
   const texts = rows.map((row) =>
-    row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : (cell ?? '-'))),
+    row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en') : printable(cell ?? '-'))),
   );
   const widths = head.map((title, column) =>
     Math.max(title.length, ...texts.map((row) => row[column]?.length ?? 0)),

@@ -41,7 +41,8 @@ export async function buildOrFollow(output: Output, desk: Desk, id: number): Pro
     for (;;) {
       const outcome = await buildIfFree(generation, options, signal);
       const status = await look(desk, id);
-      if (outcome !== 'busy' || status.state !== 'building' || signal.aborted) return status;
+      if (outcome === 'failed' || status.state !== 'building' || signal.aborted) return status;
+      // Another process is at it, or has taken over from this one while it was paused.
       await sleep(LOOK_EVERY_MS, signal);
     }
   } finally {

@@ -1,6 +1,6 @@
 import { sleep } from '../event-store/abortable';
 import type { ProjectorOptions } from '../projector/generation-projector';
-import { isOfSurfaces, listGenerations } from '../projector/generations';
+import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import type { Lease } from '../projector/lease';
 import { judgeFor } from '../projector/live-classification';
@@ -44,7 +44,8 @@ const LOOK_EVERY_MS = 1_000;
 const LONGEST_REST_MS = 60_000;
 
 /**
- * Builds every generation that waits for it and that no other process is building, one after the other, for ever. Drops
+ * Builds every generation that waits for it and that no other process is building, one after the other, for ever: those
+ * that are to go live first. Drops
  * what is left of those that were ended.
  */
 export async function runReplayWorker(options: ReplayWorkerOptions, signal: AbortSignal): Promise<void> {
@@ -53,19 +54,18 @@ export async function runReplayWorker(options: ReplayWorkerOptions, signal: Abor
   while (!signal.aborted) {
     try {
       const generations = await listGenerations(options.pool);
-      const waiting = generations.filter(
-        // While versions are mixed, another binary's tables are not ours to write.
-        (one) => one.state === 'building' && isOfSurfaces(one, options.surfaces),
-      );
-      for (const generation of waiting) {
+      for (const generation of waiting(generations, options.surfaces)) {
         const { times = 0, restsUntil = 0 } = failed.get(generation.id) ?? {};
         if (signal.aborted || performance.now() < restsUntil) continue;
-        if ((await buildIfFree(generation, options, signal)) !== 'failed') failed.delete(generation.id);
+        const outcome = await buildIfFree(generation, options, signal);
+        if (outcome !== 'failed') failed.delete(generation.id);
         else {
           // What fails each time would fail each second, and take half a second of a processor for it.
           const restMs = Math.min(LONGEST_REST_MS, lookEveryMs * 2 ** times);
           failed.set(generation.id, { times: times + 1, restsUntil: performance.now() + restMs });
         }
+        // A build takes minutes: what has come meanwhile may go first.
+        if (outcome === 'built') break;
       }
       for (const generation of await dropLeftTables(options.pool, generations))
         options.log.info({ generation }, 'tables that were left when a generation was ended are dropped');
@@ -74,6 +74,16 @@ export async function runReplayWorker(options: ReplayWorkerOptions, signal: Abor
     }
     await sleep(lookEveryMs, signal);
   }
+}
+
+/** Those that are to go live before those that look back, of which there may be many. */
+function waiting(generations: readonly Generation[], surfaces: readonly Surface[]): Generation[] {
+  return (
+    generations
+      // While versions are mixed, another binary's tables are not ours to write.
+      .filter((one) => one.state === 'building' && isOfSurfaces(one, surfaces))
+      .sort((a, b) => Number(isHistorical(a)) - Number(isHistorical(b)) || a.id - b.id)
+  );
 }
 
 /** `built`: until it was ready, or somebody ended it or asked to stop. */

@@ -28,3 +28,11 @@ test('an account without a name is told by its number', () => {
   });
   expect(actorName()).toMatch(/^uid \d+$/);
 });
+
+test.each(['x'.repeat(201), 'ev\u001b[31mil', 'two\nlines'])(
+  'a name that makes a list of entries unreadable was kept with what was done',
+  (given) => {
+    process.env.OPSTRUTH_ACTOR = given;
+    expect(actorName).toThrow(/^wrong settings:\n {2}OPSTRUTH_ACTOR: /);
+  },
+);

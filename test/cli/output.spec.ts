@@ -1,6 +1,6 @@
 import { PassThrough } from 'node:stream';
 import { stripVTControlCharacters } from 'node:util';
-import { createOutput } from '../../src/cli/output';
+import { createOutput, errorText, printable, table } from '../../src/cli/output';
 
 /** Standard error as a terminal or a file has it, and all that was written there. */
 function fakeStderr(isTTY: boolean) {
@@ -72,4 +72,22 @@ test('with --json nothing is shown', () => {
     progress.stop();
     expect(text()).toBe('');
   }
+});
+
+test('words of others steered the terminal, tore tables apart and turned lines around', () => {
+  const reason = 'line1\nline2\t\u001b[31mred \u202eeurt';
+  const shown = 'line1\\nline2\\t\\u001b[31mred \\u202eeurt';
+  expect(printable(reason)).toBe(shown);
+  expect(table(['reason', 'by'], [[reason, 'olga']])).toEqual([
+    `reason${' '.repeat(shown.length - 4)}by`,
+    `${shown}  olga`,
+  ]);
+  expect(errorText(false, `the first line\n  \u001b[2J`)).toBe('the first line\n  \\u001b[2J\n');
+  expect(printable('Öl, 漢字 and 🙂')).toBe('Öl, 漢字 and 🙂');
+  const write = jest.spyOn(process.stdout, 'write').mockImplementation(() => true);
+  createOutput(false).result(null, () => [`run ${reason}`]);
+  createOutput(true).result({ reason }, () => []);
+  const told = write.mock.calls.map(([text]) => String(text));
+  write.mockRestore();
+  expect(told).toEqual([`run ${shown}\n`, `${JSON.stringify({ reason }, null, 2)}\n`]);
 });

@@ -18,6 +18,8 @@ import { fail } from '../../src/cli/fail';
 import { START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { generationById, liveGeneration } from '../../src/projector/generations';
+import { startReplay } from '../../src/replay/replays';
+import { eventually } from '../support/eventually';
 import { runCli } from '../support/run-cli';
 import { AS_OF, createReplaysFixture } from './replays-app';
 import type { ReplaysFixture } from './replays-app';
@@ -242,6 +244,32 @@ test('a detached replay waits, is followed while another process builds it, and 
   const again = await run((output) => resumeReplayVerb(output, 2));
   expect(again.exitCode).toBe(1);
   expect(errors.join('')).toBe('cannot go on building generation 2: it is ready, not building\n');
+});
+
+test('a build that another process took over while this one was paused ended with exit code 1 and no word of it', async () => {
+  const { pool } = fixture;
+  const { id, schema } = await startReplay(fixture.context, { full: true }, { actor: 'olga', reason: null });
+  // A reader keeps the builder where it empties the tables, as if it were paused there.
+  const reader = await pool.connect();
+  await reader.query(`begin; select from ${schema}.operations_hub_runs`);
+  let over = false;
+  const resumed = run((output) => resumeReplayVerb(output, id)).finally(() => (over = true));
+  await eventually(async () => {
+    const { rowCount } = await pool.query(
+      `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+    );
+    return rowCount! > 0;
+  });
+  const takeOver = `update opstruth.leases set holder = 'another process', expires_at = now() + interval '1 hour' where name = $1`;
+  expect((await pool.query(takeOver, [`replay-${id}`])).rowCount).toBe(1);
+  // It renews its lease every 1.7 s.
+  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  await reader.query('commit');
+  reader.release();
+  await new Promise((resolve) => setTimeout(resolve, 700));
+  expect(over).toBe(false);
+  await pool.query('delete from opstruth.leases where name = $1', [`replay-${id}`]);
+  expect(await resumed).toMatchObject({ exitCode: 0, value: { state: 'ready' } });
 });
 
 test('a preview took a reason that the step refuses', async () => {

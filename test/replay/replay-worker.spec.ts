@@ -53,6 +53,23 @@ describe('the worker that builds replays', () => {
     expect((await stateOf(generation)).failure).toBeNull();
   });
 
+  test('one that is to go live waited behind all the historical ones', async () => {
+    const until = { at: '2026-01-01T00:30:00.000Z' };
+    const past = async () => (await startReplay(context, { until }, OPERATOR)).id;
+    const [first, second] = [await past(), await past()];
+    const built: number[] = [];
+    let asked: number | undefined;
+    work(async (one, signal) => {
+      built.push(one.id);
+      // Asked for while the first is built.
+      asked ??= (await startReplay(context, { full: true }, OPERATOR)).id;
+      await buildHere(fixture.options)(one, signal);
+    }, 1);
+    await eventually(() => Promise.resolve(built.length === 3));
+    expect(built).toEqual([first, asked, second]);
+    await eventually(async () => (await generationById(fixture.pool, second))!.state === 'ready');
+  });
+
   test('a build that fails after another process has taken over says nothing against the replay', async () => {
     const { pool } = fixture;
     const generation = await startReplay(context, { full: true }, OPERATOR);
