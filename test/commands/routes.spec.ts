@@ -295,6 +295,54 @@ describe('a run with an event that cannot be read', () => {
     expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed', 'Started']);
   });
 
+  it('or was discarded was told of to senders who may not see it', async () => {
+    const discard = async (runId: string) => {
+      await app.pool.query(
+        `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, 0, 'olga', 'spoilt')`,
+        [streamOf(runId)],
+      );
+      await app.discarded.refresh();
+    };
+    const [healthy, spoilt, discarded] = [await app.run(), await app.run(), await app.run()];
+    await spoil(spoilt);
+    await discard(discarded);
+    const nowhere = 'run-of-no-place';
+    await app.store.append({
+      streamId: streamOf(nowhere),
+      expectedRevision: 'no_stream',
+      events: [newEvent({ workspaceId: 7 })],
+    });
+    const grantedTo = (...workspaces: { id: string; tenants?: string[] }[]) => ({
+      token: { workspaces, capabilities: ['runs.write' as const, 'runs.triage' as const] },
+    });
+    const [outsider, insider] = [grantedTo({ id: 'w1', tenants: ['t2'] }), grantedTo({ id: 'w1' })];
+    const queue = (runId: string) => ({ runId, workspaceId: 'w1', tenantId: 't2', type: 'sync' });
+    const answersFor = async (runId: string, by: object) => [
+      ...(await Promise.all(
+        WORKER_ROUTES.map((route) => `/operation-runs/${runId}/${route}`).map(async (url) =>
+          refusal(await app.post(url, bodyFor(url), by)),
+        ),
+      )),
+      refusal(await app.post('/operation-runs:batch', [{ command: 'start', runId }], by)).problem.results,
+    ];
+    const told = (answers: unknown[]) =>
+      JSON.stringify(answers, (key, value: unknown) => (/^(instance|runId)$/.test(key) ? null : value));
+
+    const missing = told(await answersFor('nowhere', outsider));
+    for (const runId of [healthy, spoilt, discarded, nowhere]) {
+      expect(told(await answersFor(runId, outsider))).toBe(missing);
+      const taken = await app.post('/operation-runs', queue(runId), outsider);
+      expect(refusal(taken)).toMatchObject({ statusCode: 409, problem: { detail: 'this run id is taken' } });
+    }
+    // Who may see it must not take its report for one that nobody wants.
+    for (const [runId, status] of [
+      [spoilt, 503],
+      [discarded, 410],
+    ] as const)
+      expect((await app.post(`/operation-runs/${runId}/start`, {}, insider)).statusCode).toBe(status);
+    expect((await app.post(`/operation-runs/${nowhere}/start`)).statusCode).toBe(503);
+  });
+
   it('whose first event was discarded is gone, and was said to wait for an operator for ever', async () => {
     const runId = await app.run();
     await app.pool.query(
