@@ -218,7 +218,7 @@ export function appendContract(log: LogUnderTest): void {
     const payloads: Record<string, unknown> = {
       quotes: { text: `"double" 'single' \`back\` \\"escaped\\"` },
       backslashes: { text: '\\ \\\\ \\n \\u0041', '\\key': '\\' },
-      'an escape that is only text': { text: '\\u0000 \\\\u0000' },
+      'an escape that is only text': { text: '\\u0000 \\\\u0000 \\ud83d' },
       'control characters': { text: '\u0001\b\f\n\r\t\u001f\u007f' },
       'array and row literals': ['{a,"b"}', '(1,2)', 'NULL', '{}', '', ','],
       unicode: { text: 'Zürich Ελλάδα 漢字 e\u0301 \u2028\u2029\ufeff', ключ: '→' },
@@ -256,6 +256,20 @@ export function appendContract(log: LogUnderTest): void {
         /U\+0000.*OperationRunProgressed.*operation_run-/,
       );
       await expect(append({ 'a\\\0': 1 })).rejects.toThrow(/U\+0000/);
+      expect(await log.store.readStream(streamId)).toEqual([]);
+    });
+
+    it('were stored with half a character in them, and read back out by no JSON function of the database', async () => {
+      const streamId = newStream();
+      const append = (event: NewEvent, to = streamId) =>
+        log.store.append({ streamId: to, expectedRevision: 'no_stream', events: [event] });
+      for (const data of [{ text: 'a\ud83d' }, { 'a\\\ude00': 1 }])
+        await expect(append(newEvent(data))).rejects.toThrow(/half a surrogate pair.*operation_run-/);
+      const actor = { ...newEvent(), metadata: { ...metadata, actor: '\ude00b' } };
+      await expect(append(actor)).rejects.toThrow(/half a surrogate pair/);
+      await expect(append(newEvent(), `${streamId}\ud83d`)).rejects.toThrow(
+        /stream id.*half a surrogate pair/,
+      );
       expect(await log.store.readStream(streamId)).toEqual([]);
     });
 
