@@ -114,6 +114,14 @@ describe('an accepted command', () => {
     expect(reopened.data).toMatchObject({ version: 6, outcome: 'partially_succeeded' });
   });
 
+  it('kept a private key of several lines in its reason or note', async () => {
+    const key = '-----BEGIN RSA PRIVATE KEY-----\r\nMIIEvQ\r\n-----END RSA PRIVATE KEY-----';
+    const runId = await app.run({}, ['complete', { outcome: 'failed', reason: `no\n${key}` }]);
+    expect((await lastEvent(runId)).data).toMatchObject({ reason: 'no\n***' });
+    await app.post(`/operation-runs/${runId}/follow-up/resolve`, { note: `${key} leaked` });
+    expect((await lastEvent(runId)).data).toMatchObject({ note: '*** leaked' });
+  });
+
   it('of a worker whose run others have failed is kept as evidence', async () => {
     const runId = await app.run({ occurredAt: ago(700) }, [
       '/system/ops/runs/{runId}/mark-failed',
