@@ -162,7 +162,8 @@ export class RunCommandExecutor {
     writing.forEach((one, index) => {
       const result = written[index];
       if (result?.kind !== 'appended') {
-        again.push(one);
+        if (result?.kind === 'refused') fail(one.asked, result.error, results);
+        else again.push(one);
         return;
       }
       const { known } = one.run;

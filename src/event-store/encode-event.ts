@@ -1,12 +1,7 @@
 import type { NewEvent } from '../events/operation-run-events';
 import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
-import { EventTooLargeError, MAX_EVENT_BYTES } from './event-store';
-import type { Append } from './event-store';
-
-/** An append that no store can hold: a mistake of the caller's, found before anything is sent. */
-export class UnstorableEventError extends Error {
-  override readonly name = 'UnstorableEventError';
-}
+import { EventTooLargeError, MAX_EVENT_BYTES, UnstorableEventError } from './event-store';
+import type { Append, AppendResult, RefusedAppend } from './event-store';
 
 export interface EncodedEvent {
   readonly eventId: string;
@@ -45,4 +40,17 @@ function encode(streamId: string, event: NewEvent): EncodedEvent {
       `${UNSTORABLE_WORDS} cannot be stored, remove it before appending: ${place}`,
     );
   return { eventId: event.eventId, type: event.type, data, metadata };
+}
+
+/** The refusal that an error is; null for any other error. */
+export function refusalOf(error: unknown): RefusedAppend | null {
+  return error instanceof EventTooLargeError || error instanceof UnstorableEventError
+    ? { kind: 'refused', error }
+    : null;
+}
+
+/** The result of one append alone. Throws what it was refused for. */
+export function orRefused([result]: readonly AppendResult[]): Exclude<AppendResult, RefusedAppend> {
+  if (result!.kind === 'refused') throw result!.error;
+  return result!;
 }
