@@ -89,7 +89,7 @@ export async function appendAll(store: EventStore, appends: readonly Append[]): 
   const results = await store.appendMany(appends);
   let newest = START;
   for (const [index, result] of results.entries()) {
-    if (result.kind === 'conflict')
+    if (result.kind !== 'appended')
       throw new Error(`stream ${appends[index]!.streamId} is not where the benchmark left it`);
     if (comparePositions(result.position, newest) > 0) newest = result.position;
   }

@@ -118,11 +118,12 @@ export class RunDetailController {
 
   private async one(runId: string, query: ReadParameters, principal: Principal) {
     const view = this.views.open({ surface: runDetail.name, query, principal });
-    const { meta, run: found, predecessors, successors, discardedEvents } = await oneRun(view, runId);
+    const answer = await oneRun(view, runId);
+    const { meta, run: found, predecessors, successors, discardedEvents } = answer;
     if (!found) throw new Problem('run_not_found');
     const run = classifiedOf(found, meta.policyVersion);
     const { facts } = run;
-    const question = { at: view.asOf, activeSuccessorRunId: activeSuccessor(facts, successors) };
+    const question = { at: view.asOf, activeSuccessorRunId: activeSuccessor(facts, answer) };
     return {
       meta,
       data: {
@@ -141,11 +142,18 @@ export class RunDetailController {
   }
 }
 
-/** The newest retry while it is not known to be over; one that was named and is not to be seen yet is under way. */
-function activeSuccessor({ successorRunIds }: RunFacts, successors: readonly ListedRun[]): string | null {
+/**
+ * The newest retry while it is not known to be over; one that was named and is not to be seen yet is under way, unless it was
+ * discarded.
+ */
+function activeSuccessor(
+  { runId, successorRunIds }: RunFacts,
+  { successors, discardedRetry }: Pick<Awaited<ReturnType<typeof oneRun>>, 'successors' | 'discardedRetry'>,
+): string | null {
   const newest = successorRunIds.at(-1) ?? null;
   const row = successors.find(({ run }) => run.runId === newest);
-  return row?.run.status === 'completed' ? null : newest;
+  const isOver = row && (row.run.status === 'completed' || row.run.predecessorRunId !== runId);
+  return isOver || discardedRetry.length > 0 ? null : newest;
 }
 
 function neighbourOf({ run }: ListedRun, view: RunView): z.infer<typeof neighbourSchema> {

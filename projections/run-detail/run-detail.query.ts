@@ -52,6 +52,16 @@ export async function oneRun(view: RunView, runId: string) {
         .orderBy('run_id', 'desc')
         .limit(MAX_SUCCESSORS)
         .$castTo<ListedRun>(),
+      // The newest retry, where its first event was discarded: it is no run any more, and will never be one.
+      discardedRetry: db
+        .selectFrom('opstruth.discarded_events')
+        .select('stream_id')
+        .where(
+          'stream_id',
+          '=',
+          own.select(sql<string>`${streamOf('')} || (own.facts->'successorRunIds'->>(-1))`.as('stream_id')),
+        )
+        .where('revision', '=', 0),
       discardedEvents: db
         .selectFrom('opstruth.discarded_events as discarded')
         .select([

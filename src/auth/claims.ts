@@ -13,7 +13,8 @@ export type WorkspacesClaim = z.infer<typeof workspacesClaimSchema>;
 /** The claims this service reads; issuers may add others. */
 export const claimsSchema = z
   .looseObject({
-    sub: z.string().min(1).max(200),
+    // Stands in the log as the actor, and in keys.
+    sub: idSchema,
     plane: z.enum(PLANES),
     workspaces: workspacesClaimSchema.optional(),
     capabilities: z.array(z.string()).optional(),

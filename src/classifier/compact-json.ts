@@ -1,3 +1,5 @@
+import { storableJson } from '../events/storable-json';
+
 /**
  * The usual value of each member of `T`, undefined for those that have none. To be written as one literal that names
  * all of them: V8 clones such an object in no time, while one that grows member by member becomes a hash table, which
@@ -13,7 +15,8 @@ export function compactJson<T extends object>(whole: T, usual: Usual<T>): string
   const kept: { [Name in keyof T]?: T[Name] | undefined } = { ...whole };
   // JSON leaves out what is undefined.
   for (const name in usual) if (isUsual(kept[name], usual[name])) kept[name] = undefined;
-  return JSON.stringify(kept);
+  // An older version may have written an event with half a character in it: a row must be readable all the same.
+  return storableJson(JSON.stringify(kept));
 }
 
 /** The whole of what `compactJson` kept, from its parsed JSON. */

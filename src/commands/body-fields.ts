@@ -4,6 +4,7 @@ import type { RunCommand } from '../domain/decider';
 import type { Instant } from '../events/instant';
 import { addSeconds, isLater } from '../events/instant';
 import { idSchema, instantSchema, summaryCountsSchema } from '../events/operation-run-events';
+import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
 import { describeInput } from '../http/json-schema';
 import { isNestedDeeperThan } from '../http/nesting';
 import { Problem } from '../http/problem';
@@ -17,16 +18,13 @@ const EARLIEST: Instant = '1970-01-01T00:00:00.000Z';
 
 type Context = Extract<RunCommand, { kind: 'queue' }>['context'];
 
-/** PostgreSQL takes neither of these into every type, and a read model must hold what the log holds. */
-const UNSTORABLE = /(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f][0-9a-f]{2})/;
-const unstorable = 'must not contain U+0000 or half a surrogate pair';
+const unstorable = `must not contain ${UNSTORABLE_WORDS}`;
 
-/** JSON.stringify escapes just those characters, wherever in a value they stand. */
 function isStorable(value: unknown): boolean {
-  return !UNSTORABLE.test(JSON.stringify(value));
+  return isStorableJson(JSON.stringify(value));
 }
 
-export const id = idSchema.refine(isStorable, unstorable);
+export const id = idSchema;
 export const runIdParams = z.strictObject({ runId: id });
 export type RunIdParams = z.infer<typeof runIdParams>;
 export const occurredAt = instantSchema.nullish();

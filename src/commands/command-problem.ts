@@ -1,4 +1,5 @@
 import { FoldError } from '../domain/run-facts';
+import { EventTooLargeError } from '../event-store/event-store';
 import { UnreadableEventError } from '../events/parse-event';
 import { asProblem } from '../http/as-problem';
 import { Problem } from '../http/problem';
@@ -16,6 +17,13 @@ export function problemOf(error: unknown): Problem {
     return new Problem('run_unreadable', {
       detail:
         'no command can be decided on this run: one of its events cannot be read, and waits for an operator to retry or discard it',
+      cause: error,
+    });
+  // Those of a batch that are on one run are written together.
+  if (error instanceof EventTooLargeError)
+    return new Problem('payload_too_large', {
+      detail:
+        'what these commands say of the run is more than the log takes at once: send fewer of them together',
       cause: error,
     });
   return asProblem(error);

@@ -59,7 +59,7 @@ export interface VersionMismatch {
 
 export type CommandResult = Accepted | Rejected | VersionMismatch;
 
-/** One run of many could not be worked on: its stream cannot be read, or others kept overtaking us. */
+/** One run of many could not be worked on: it cannot be read, others kept overtaking us, or the log does not take it. */
 export interface Failed {
   readonly kind: 'failed';
   readonly runId: string;

@@ -41,8 +41,8 @@ interface Row {
 }
 
 /**
- * The answers given under an Idempotency-Key. What makes a repeat safe is the command's id, a function of subject and
- * key; these rows spare the repeat the work, give its answer to the letter, and tell when a key stands for two things.
+ * The answers given under an Idempotency-Key. What makes a repeat safe is the command's id, a function of subject, key and
+ * content; these rows spare the repeat the work, give its answer to the letter, and tell when a key stands for two things.
  */
 @Injectable()
 export class IdempotencyKeys {
@@ -50,7 +50,7 @@ export class IdempotencyKeys {
 
   async reserve({ subject, key, content, scope }: KeyedRequest): Promise<Reservation> {
     const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
-    const commandId = uuidOf('key', subject, key);
+    const commandId = uuidOf('key', subject, key, digest);
     // The update changes nothing, but unlike DO NOTHING it answers the row that is there, a concurrent one among them.
     const { rows } = await this.pool.query<Row>(
       `insert into opstruth.idempotency_keys as k (subject, key, request_digest, command_id, scope)
@@ -87,7 +87,10 @@ export class IdempotencyKeys {
     );
   }
 
-  /** Drops keys of before `instant` and answers how many. A repeat that comes later still finds its events. */
+  /**
+   * Drops keys of before `instant` and answers how many. A repeat that comes later still finds its events, and another
+   * request may use the key.
+   */
   async forget(instant: Instant): Promise<number> {
     const { rowCount } = await this.pool.query(
       'delete from opstruth.idempotency_keys where created_at < $1',

@@ -154,7 +154,7 @@ function rejected(
 }
 
 /** A run the sender may not see: refused as a missing one is. Only that its id is taken cannot be hidden. */
-function hidden(envelope: CommandEnvelope, judge: Judge): CommandResult {
+export function hidden(envelope: CommandEnvelope, judge: Judge): CommandResult {
   const { runId, command } = envelope;
   if (command.kind !== 'queue') {
     const decision = decide(null, command, judge);

@@ -3,8 +3,9 @@ import type { RunFacts } from '../domain/run-facts';
 import { comparePositions } from '../events/position';
 import { uuidOf } from './command-ids';
 import { RunContendedError, isAccepted } from './command-result';
-import type { Accepted, CommandResult } from './command-result';
+import type { Accepted, CommandResult, Rejected } from './command-result';
 import type { RunCommandExecutor } from './run-command-executor';
+import { RunDiscardedError } from './run-loader';
 import { envelopeOf } from './sender';
 import type { Sender } from './sender';
 
@@ -19,7 +20,8 @@ const MAX_ROUNDS = 10;
 /**
  * Queues a successor of a completed run. The predecessor's stream says first that it was retried, and as what; then
  * the successor is queued under that id. A crash between the two loses nothing: whoever retries the run next, or
- * repeats this very command, finds the successor named but missing and queues it first.
+ * repeats this very command, finds the successor named but missing and queues it first. Refused with `run_already_exists`
+ * where another run has taken that id meanwhile. Throws what the executor throws.
  */
 export async function retryRun(
   executor: Executor,
@@ -41,7 +43,8 @@ export async function retryRun(
     const predecessor = await executor.factsOf(runId);
     if (!predecessor) throw new Error(`run ${runId} was retried and then had no stream`);
     const queued = await queueSuccessor(executor, predecessor, successorRunId, sender);
-    const covers = isAccepted(queued) && comparePositions(queued.position, result.position) > 0;
+    if (!isAccepted(queued)) return taken(runId, successorRunId);
+    const covers = comparePositions(queued.position, result.position) > 0;
     return { ...result, position: covers ? queued.position : result.position, successorRunId };
   }
   throw new RunContendedError(runId, MAX_ROUNDS);
@@ -61,9 +64,27 @@ async function activeSuccessor(
   const newest = facts.successorRunIds.at(-1);
   // Our own: this is a repeat, and no rival.
   if (newest === undefined || newest === successorRunId) return null;
-  const successor = await executor.factsOf(newest);
-  if (!successor) await queueSuccessor(executor, facts, newest, sender);
-  return successor?.status === 'completed' ? null : newest;
+  try {
+    const successor = await executor.factsOf(newest);
+    if (!successor) await queueSuccessor(executor, facts, newest, sender);
+    return successor && isOver(successor, facts) ? null : newest;
+  } catch (error) {
+    // There is no such run any more, nor will there be.
+    if (error instanceof RunDiscardedError) return null;
+    throw error;
+  }
+}
+
+/** Another run may have taken the id while it was named and not queued yet: then there is no retry to wait for. */
+function isOver(successor: RunFacts, { runId }: RunFacts): boolean {
+  return successor.status === 'completed' || successor.predecessorRunId !== runId;
+}
+
+/** The answer is about the retry and tells nothing of the run that has the id. */
+function taken(runId: string, successorRunId: string): Rejected {
+  const message = `run ${runId} was to be retried as ${successorRunId}, and another run has that id; retry it once more`;
+  const rejection = { code: 'run_already_exists', message } as const;
+  return { kind: 'rejected', runId, rejection, currentVersion: 0, facts: null, allowedActions: [] };
 }
 
 /** The ids follow from the successor's own, so that however many queue it, and whenever, it is queued once. */

@@ -1,3 +1,4 @@
+import { EVERYTHING, canSee } from '../auth/principal';
 import type { Judge } from '../domain/classification';
 import type { RunFacts } from '../domain/run-facts';
 import type { Append, EventStore } from '../event-store/event-store';
@@ -7,10 +8,10 @@ import type { Position } from '../events/position';
 import { eventIdOf } from './command-ids';
 import { RunContendedError } from './command-result';
 import type { CommandEnvelope, CommandResult, Failed } from './command-result';
-import { planRun } from './plan-run';
+import { hidden, planRun } from './plan-run';
 import type { RunPlan } from './plan-run';
 import { RunLoader } from './run-loader';
-import type { Discards, Freshness, LoadedRun } from './run-loader';
+import type { Discards, Freshness, LoadedRun, LostRun } from './run-loader';
 
 /** Writers in this process take turns, so every lost round is another process's gain; more than a few are rare. */
 const MAX_ROUNDS = 11;
@@ -98,7 +99,7 @@ export class RunCommandExecutor {
       const planned: Planned[] = [];
       for (const [runId, run] of await this.load(open, byRun)) {
         const asked = byRun.get(runId)!;
-        if (run instanceof Error) fail(asked, run, results);
+        if ('error' in run) this.lose(asked, run, results);
         else planned.push({ runId, asked, run, plan: this.plan(run, asked) });
       }
       const again = await this.write(planned, results);
@@ -113,7 +114,7 @@ export class RunCommandExecutor {
   private async load(
     open: ReadonlyMap<string, Freshness>,
     byRun: ReadonlyMap<string, readonly Asked[]>,
-  ): Promise<Map<string, LoadedRun | Error>> {
+  ): Promise<Map<string, LoadedRun | LostRun>> {
     const loaded = await this.runs.load(open);
     const perhaps = new Map<string, string>();
     for (const runId of open.keys())
@@ -126,6 +127,19 @@ export class RunCommandExecutor {
     const repeated = new Map([...found].map((eventId) => [perhaps.get(eventId)!, 'whole'] as const));
     if (repeated.size === 0) return loaded;
     return new Map([...loaded, ...(await this.runs.load(repeated))]);
+  }
+
+  /** Only who may see the run is told what became of it: to all others there is none. */
+  private lose(
+    asked: readonly Asked[],
+    { error, place }: LostRun,
+    results: (CommandResult | Failed)[],
+  ): void {
+    for (const { index, envelope } of asked) {
+      const { runId, scope = EVERYTHING } = envelope;
+      const seen = scope.kind === 'everything' || (place && canSee(scope, place.workspaceId, place.tenantId));
+      results[index] = seen ? { kind: 'failed', runId, error } : hidden(envelope, this.judge());
+    }
   }
 
   private plan(run: LoadedRun, asked: readonly Asked[]): RunPlan {
@@ -148,7 +162,8 @@ export class RunCommandExecutor {
     writing.forEach((one, index) => {
       const result = written[index];
       if (result?.kind !== 'appended') {
-        again.push(one);
+        if (result?.kind === 'refused') fail(one.asked, result.error, results);
+        else again.push(one);
         return;
       }
       const { known } = one.run;

@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { evolve, stepOver } from '../domain/run-facts';
 import type { DiscardedIn, RunContext, RunFacts } from '../domain/run-facts';
 import type { EventStore } from '../event-store/event-store';
-import { streamOf } from '../events/operation-run-events';
+import { runEventSchemas, streamOf } from '../events/operation-run-events';
 import type { RecordedRunEvent, StoredEvent } from '../events/operation-run-events';
 import { parseEvent } from '../events/parse-event';
 import type { Position } from '../events/position';
@@ -24,6 +24,17 @@ export interface LoadedRun {
   readonly history: readonly RecordedRunEvent[];
   /** Read just now. Otherwise only a successful append proves that nobody has written since. */
   readonly fresh: boolean;
+}
+
+/** Where a run belongs: all that a scope asks of it. */
+export type Place = Pick<RunFacts, 'workspaceId' | 'tenantId'>;
+
+/** A run of which no facts can be made. */
+export interface LostRun {
+  /** UnreadableEventError, FoldError or RunDiscardedError. */
+  readonly error: Error;
+  /** As the first event of its stream tells it; null where that one cannot be read either. */
+  readonly place: Place | null;
 }
 
 /** `cached`: the newest this process knows; `new`: presumed absent unless known; `fresh`: read on; `whole`: with history. */
@@ -59,9 +70,9 @@ export class RunLoader {
     });
   }
 
-  /** One entry per run asked for. A run whose stream cannot be read is an Error, and the others are none the worse. */
-  async load(wanted: ReadonlyMap<string, Freshness>): Promise<Map<string, LoadedRun | Error>> {
-    const loaded = new Map<string, LoadedRun | Error>();
+  /** One entry per run asked for. One is lost without the others being the worse for it. Throws what the store throws. */
+  async load(wanted: ReadonlyMap<string, Freshness>): Promise<Map<string, LoadedRun | LostRun>> {
+    const loaded = new Map<string, LoadedRun | LostRun>();
     const unread: string[] = [];
     for (const [runId, freshness] of wanted) {
       const known = this.known(runId);
@@ -89,7 +100,7 @@ export class RunLoader {
   /** The run as the log has it now. Throws when its stream cannot be read. */
   async read(runId: string): Promise<RunFacts | null> {
     const loaded = (await this.load(new Map([[runId, 'fresh']]))).get(runId);
-    if (loaded instanceof Error) throw loaded;
+    if (loaded && 'error' in loaded) throw loaded.error;
     return loaded?.known?.facts ?? null;
   }
 
@@ -111,7 +122,7 @@ export class RunLoader {
     runId: string,
     from: KnownRun | null,
     stored: readonly StoredEvent[],
-  ): Promise<LoadedRun | Error> {
+  ): Promise<LoadedRun | LostRun> {
     const streamId = streamOf(runId);
     try {
       // Operators may have left one more of the events out while the last ones were on their way.
@@ -121,14 +132,17 @@ export class RunLoader {
       this.forget(runId);
       // What cannot be folded may have been left out a moment ago.
       await this.discards.refresh();
-      return this.readWhole(runId).catch((again: unknown) =>
-        again instanceof Error ? again : new Error(String(again)),
-      );
+      return this.readWhole(runId);
     }
   }
 
-  private async readWhole(runId: string): Promise<LoadedRun> {
-    return this.foldOn(runId, null, await this.store.readStream(streamOf(runId), 0));
+  private async readWhole(runId: string): Promise<LoadedRun | LostRun> {
+    const stored = await this.store.readStream(streamOf(runId), 0);
+    try {
+      return this.foldOn(runId, null, stored);
+    } catch (error) {
+      return { error: error instanceof Error ? error : new Error(String(error)), place: placeOf(stored[0]) };
+    }
   }
 
   private foldOn(runId: string, from: KnownRun | null, stored: readonly StoredEvent[]): LoadedRun {
@@ -151,6 +165,13 @@ export class RunLoader {
     this.remember(runId, known);
     return { known, history: from ? [] : history, fresh: true };
   }
+}
+
+/** What else the event says, or fails to say, does not matter here. */
+const placeSchema = runEventSchemas.OperationRunQueued.pick({ workspaceId: true, tenantId: true });
+
+function placeOf(first: StoredEvent | undefined): Place | null {
+  return placeSchema.safeParse(first?.data).data ?? null;
 }
 
 /** A context never changes after it is queued, so it is measured once. */

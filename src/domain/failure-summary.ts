@@ -29,10 +29,15 @@ export function sanitiseFailures(reported: readonly ReportedFailure[]): Failure[
 function sanitise({ code, message, count }: ReportedFailure): Failure {
   return {
     code: cut(onOneLine(code.slice(0, MAX_SEARCHED)), MAX_CODE) || 'unknown',
-    // Masked before it is cut: a secret must not survive as the half that was kept.
-    message: cut(maskSecrets(onOneLine(message.slice(0, MAX_SEARCHED))), MAX_MESSAGE),
+    message: sentence(message, MAX_MESSAGE),
     count,
   };
+}
+
+/** What is kept of somebody's words: one line of at most `limit` UTF-16 units, whole characters, no credentials. */
+export function sentence(words: string, limit: number): string {
+  // Masked before it is cut: a secret must not survive as the half that was kept.
+  return cut(maskSecrets(onOneLine(words.slice(0, MAX_SEARCHED))), limit);
 }
 
 /** Control characters and lone halves of surrogate pairs go: PostgreSQL stores neither in every type. */
@@ -58,7 +63,7 @@ const VALUE = String.raw`"[^"]*"?|'[^']*'?|[^\s,;&"']+`;
  * Every repetition before a fixed text is bounded: a worker's message must not cost seconds.
  */
 const SECRETS: readonly (readonly [RegExp, string])[] = [
-  [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g, '***'],
+  [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/gs, '***'],
   // With a digit, padding or mixed case: `Basic checks` is no credential.
   [/\b([Bb]earer|[Bb]asic)\s+(?=[\w.~+/-]*(?:[\d=]|[a-z][A-Z]))[\w.~+/=-]{6,}/g, '$1 ***'],
   [/([a-z][a-z0-9+.-]{0,30}:\/\/[^\s:/@]{0,200}):[^\s/@]{1,500}@/gi, '$1:***@'],

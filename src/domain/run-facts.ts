@@ -1,5 +1,5 @@
 import type { Instant } from '../events/instant';
-import { micros } from '../events/instant';
+import { isLater, micros } from '../events/instant';
 import type {
   Failure,
   Outcome,
@@ -154,6 +154,8 @@ function changesOf(facts: RunFacts, event: RecordedRunEvent): Partial<RunFacts> 
     case 'OperationRunProgressed': {
       refuseIfCompleted(facts, event);
       const { occurredAt, summaryCounts } = event.data;
+      // Of a time before the counts came to what they are: it would take them back, and their instant with them.
+      if (facts.progressMovedAt !== null && isLater(facts.progressMovedAt, occurredAt)) return {};
       const moved = summaryCounts !== null && !sameCounts(summaryCounts, facts.summaryCounts);
       return {
         lastHeartbeatAt: latest(facts.lastHeartbeatAt, occurredAt),

@@ -1,11 +1,7 @@
 import type { NewEvent } from '../events/operation-run-events';
-import { EventTooLargeError, MAX_EVENT_BYTES } from './event-store';
-import type { Append } from './event-store';
-
-/** An append that no store can hold: a mistake of the caller's, found before anything is sent. */
-export class UnstorableEventError extends Error {
-  override readonly name = 'UnstorableEventError';
-}
+import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
+import { EventTooLargeError, MAX_EVENT_BYTES, UnstorableEventError } from './event-store';
+import type { Append, AppendResult, RefusedAppend } from './event-store';
 
 export interface EncodedEvent {
   readonly eventId: string;
@@ -15,17 +11,15 @@ export interface EncodedEvent {
   readonly metadata: string;
 }
 
-/** An escaped U+0000, and not an escaped backslash followed by the letters `u0000`. */
-const ESCAPED_NUL = /(?<!\\)(?:\\\\)*\\u0000/;
-
 /**
  * The events of an append as JSON texts, or an error naming stream and type. Both stores refuse the same events, so
  * that a log can move between them. Throws EventTooLargeError and UnstorableEventError.
  */
 export function encodeEvents(append: Append): EncodedEvent[] {
   if (append.events.length === 0) throw new UnstorableEventError(`append of no events to ${append.streamId}`);
-  if (append.streamId.includes('\0'))
-    throw new UnstorableEventError(`a stream id must not contain U+0000: ${JSON.stringify(append.streamId)}`);
+  const streamId = JSON.stringify(append.streamId);
+  if (!isStorableJson(streamId))
+    throw new UnstorableEventError(`a stream id must not contain ${UNSTORABLE_WORDS}: ${streamId}`);
   return append.events.map((event) => encode(append.streamId, event));
 }
 
@@ -41,12 +35,22 @@ function encode(streamId: string, event: NewEvent): EncodedEvent {
     throw new EventTooLargeError(
       `${place} is ${bytes} bytes of JSON, more than the limit of ${MAX_EVENT_BYTES}; keep bulk outside the log and refer to it`,
     );
-  // json columns would take it, but no text or jsonb made of it later.
-  if (hasNul(data) || hasNul(metadata) || event.type.includes('\0'))
-    throw new UnstorableEventError(`U+0000 cannot be stored, remove it before appending: ${place}`);
+  if (![data, metadata, JSON.stringify(event.type)].every(isStorableJson))
+    throw new UnstorableEventError(
+      `${UNSTORABLE_WORDS} cannot be stored, remove it before appending: ${place}`,
+    );
   return { eventId: event.eventId, type: event.type, data, metadata };
 }
 
-function hasNul(json: string): boolean {
-  return json.includes('\\u0000') && ESCAPED_NUL.test(json);
+/** The refusal that an error is; null for any other error. */
+export function refusalOf(error: unknown): RefusedAppend | null {
+  return error instanceof EventTooLargeError || error instanceof UnstorableEventError
+    ? { kind: 'refused', error }
+    : null;
+}
+
+/** The result of one append alone. Throws what it was refused for. */
+export function orRefused([result]: readonly AppendResult[]): Exclude<AppendResult, RefusedAppend> {
+  if (result!.kind === 'refused') throw result!.error;
+  return result!;
 }

@@ -14,7 +14,7 @@ export interface Append {
 /**
  * `appended` also answers an identical retry: the same event ids at the same revisions are found in place. `isNew`: this very
  * call wrote them, and their content is the caller's; false where they were found or the store cannot tell.
- * `conflict` says where the stream really is; nothing of that append was written.
+ * `conflict` says where the stream really is. `refused`: the store cannot hold it as it is. Nothing of either was written.
  */
 export type AppendResult =
   | {
@@ -23,7 +23,13 @@ export type AppendResult =
       readonly position: Position;
       readonly isNew: boolean;
     }
-  | { readonly kind: 'conflict'; readonly actualRevision: ExpectedRevision };
+  | { readonly kind: 'conflict'; readonly actualRevision: ExpectedRevision }
+  | RefusedAppend;
+
+export interface RefusedAppend {
+  readonly kind: 'refused';
+  readonly error: EventTooLargeError | UnstorableEventError;
+}
 
 /** Data and metadata of one event, as JSON: below EventStoreDB's limit, so that a log can move between stores. */
 export const MAX_EVENT_BYTES = 256 * 1024;
@@ -42,8 +48,14 @@ export interface EventFilter {
   readonly types?: readonly string[];
 }
 
+/** An event, or all events of one append together, beyond what a store takes. */
 export class EventTooLargeError extends Error {
   override readonly name = 'EventTooLargeError';
+}
+
+/** An append that no store can hold: a mistake of the caller's, found before anything is sent. */
+export class UnstorableEventError extends Error {
+  override readonly name = 'UnstorableEventError';
 }
 
 export class EventStoreClosedError extends Error {
@@ -65,10 +77,11 @@ export function refuseIfClosed(closing: AbortSignal): void {
  * `test/contract/event-store.contract.ts`.
  */
 export interface EventStore {
-  append(append: Append): Promise<AppendResult>;
+  /** Throws what would be `refused`. */
+  append(append: Append): Promise<Exclude<AppendResult, RefusedAppend>>;
   /**
-   * Many appends at once, each with its own result, in the order given. Appends to one stream must be merged by the
-   * caller: a stream may appear only once.
+   * Many appends at once, each with its own result, in the order given: one that is refused does not touch the others.
+   * Appends to one stream must be merged by the caller: a stream may appear only once.
    */
   appendMany(appends: readonly Append[]): Promise<AppendResult[]>;
   /** A stream's events from a revision on, in order; empty when there is no such stream. */

@@ -2,7 +2,7 @@ import type { JSONType } from '@eventstore/db-client';
 import { ErrorType, WrongExpectedVersionError, isCommandError, jsonEvent } from '@eventstore/db-client';
 import type { StoredEvent } from '../events/operation-run-events';
 import type { Position } from '../events/position';
-import { encodeEvents } from './encode-event';
+import { encodeEvents, refusalOf } from './encode-event';
 import { EventTooLargeError } from './event-store';
 import type { Append, AppendResult } from './event-store';
 import type { Appended, PreparedAppend } from './eventstoredb-batch-appends';
@@ -36,15 +36,19 @@ export async function appendEvents(
   options: AppendOptions,
   appends: readonly Append[],
 ): Promise<AppendResult[]> {
-  const prepared = appends.map(prepare);
-  refuseRepeatedStreams(prepared);
+  refuseRepeatedStreams(appends);
   // All of them come to an end before an error is thrown: nothing of a call is under way after it.
   const settled = await Promise.allSettled(
-    prepared.map((append) => options.inSlot(() => appendOne(options, append))),
+    appends.map(async (append) => {
+      const prepared = prepare(append);
+      return options.inSlot(() => appendOne(options, prepared));
+    }),
   );
   return settled.map((one) => {
-    if (one.status === 'rejected') throw one.reason;
-    return one.value;
+    if (one.status === 'fulfilled') return one.value;
+    const refusal = refusalOf(one.reason);
+    if (!refusal) throw one.reason;
+    return refusal;
   });
 }
 
@@ -65,7 +69,7 @@ function bytesOf({ data, metadata, type }: PreparedAppend['events'][number]): nu
   return Buffer.byteLength(data) + Buffer.byteLength(metadata) + 2 * type.length;
 }
 
-function refuseRepeatedStreams(appends: readonly PreparedAppend[]): void {
+function refuseRepeatedStreams(appends: readonly Append[]): void {
   const seen = new Set<string>();
   for (const { streamId } of appends) {
     if (seen.has(streamId))

@@ -1,6 +1,5 @@
 import { ErrorType, isCommandError } from '@eventstore/db-client';
-import { UnstorableEventError } from './encode-event';
-import { EventStoreUnavailableError, EventTooLargeError } from './event-store';
+import { EventStoreUnavailableError, EventTooLargeError, UnstorableEventError } from './event-store';
 
 /** Nothing came back in time. Whether the server has done it is not known. */
 export class NoAnswerError extends Error {

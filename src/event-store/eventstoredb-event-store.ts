@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
+import { orRefused } from './encode-event';
 import { refuseIfClosed } from './event-store';
 import type { EventStore } from './event-store';
 import { APPENDS_IN_FLIGHT, appendEvents, appendOne, createSlots } from './eventstoredb-appends';
@@ -116,7 +117,7 @@ export function createEventStoreDbEventStore(options: EventStoreDbOptions): Even
   };
 
   return {
-    append: async (append) => (await appendEvents(appending, [append]))[0]!,
+    append: async (append) => orRefused(await appendEvents(appending, [append])),
     appendMany: (appends) => appendEvents(appending, appends),
     readStream: (streamId, fromRevision = 0) => readOf(streamId, fromRevision),
     async readStreams(streamIds) {

@@ -1,9 +1,9 @@
 import { DatabaseError } from 'pg';
 import type { Pool } from 'pg';
 import type { Position } from '../events/position';
-import { encodeEvents } from './encode-event';
+import { encodeEvents, refusalOf } from './encode-event';
 import type { EncodedEvent } from './encode-event';
-import type { Append, AppendResult } from './event-store';
+import type { Append, AppendResult, RefusedAppend } from './event-store';
 import { binaryArray, JSON_OID, plainArray, TEXT_OID } from './postgres-arrays';
 
 /**
@@ -79,11 +79,22 @@ export interface AppendPools {
  * Safe to repeat after any error: what had been written answers `appended` with its original place.
  */
 export async function appendEvents(pools: AppendPools, appends: readonly Append[]): Promise<AppendResult[]> {
-  const prepared = appends.map(prepare);
-  refuseRepeatedStreams(prepared);
-  if (prepared.length === 0) return [];
-  const rows = await writeTogether(pools, prepared);
-  return settle(pools.pool, prepared, rows);
+  refuseRepeatedStreams(appends);
+  const asked = appends.map(prepareOrRefuse);
+  const prepared = asked.filter((one): one is Prepared => !('kind' in one));
+  const rows = prepared.length === 0 ? [] : await writeTogether(pools, prepared);
+  const written = (await settle(pools.pool, prepared, rows)).values();
+  return asked.map((one) => ('kind' in one ? one : written.next().value!));
+}
+
+function prepareOrRefuse(append: Append): Prepared | RefusedAppend {
+  try {
+    return prepare(append);
+  } catch (error) {
+    const refusal = refusalOf(error);
+    if (!refusal) throw error;
+    return refusal;
+  }
 }
 
 function prepare(append: Append): Prepared {
@@ -92,7 +103,7 @@ function prepare(append: Append): Prepared {
   return { streamId: append.streamId, expected, lastRevision, events: encodeEvents(append) };
 }
 
-function refuseRepeatedStreams(appends: readonly Prepared[]): void {
+function refuseRepeatedStreams(appends: readonly Append[]): void {
   const seen = new Set<string>();
   for (const { streamId } of appends) {
     if (seen.has(streamId))

@@ -1,4 +1,5 @@
 import type { Pool } from 'pg';
+import { orRefused } from './encode-event';
 import { refuseIfClosed } from './event-store';
 import type { EventStore } from './event-store';
 import { appendEvents } from './postgres-append';
@@ -48,7 +49,7 @@ export function createPostgresEventStore({
   });
 
   return {
-    append: async (append) => (await appendEvents({ pool, lookups }, [append]))[0]!,
+    append: async (append) => orRefused(await appendEvents({ pool, lookups }, [append])),
     appendMany: (appends) => appendEvents({ pool, lookups }, appends),
     readStream: (streamId, fromRevision = 0) => readStream(lookups, streamId, fromRevision),
     readStreams: (streamIds) => readStreams(lookups, streamIds),

@@ -31,8 +31,8 @@ export const instantSchema = z
   });
 
 /**
- * Ids come from other systems (hashes with `/` and `=` among them); refused are control characters, sheer length, and what
- * could not be told or linked to: blanks alone, and the dots that every client takes out of a path.
+ * Ids come from other systems (hashes with `/` and `=` among them); refused are control characters, half characters, sheer
+ * length, and what could not be told or linked to: blanks alone, and the dots that every client takes out of a path.
  */
 export const idSchema = idOf(200).regex(/^(?!\.{1,2}$)(?!\s+$)/, 'must not be blank, "." or ".."');
 /** Streams of others may lie in the log, under longer names. */
@@ -46,6 +46,7 @@ function idOf(maxLength: number) {
       .max(maxLength)
       // oxlint-disable-next-line no-control-regex
       .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
+      .refine((text) => !/\p{Cs}/u.test(text), 'must not contain half a surrogate pair')
   );
 }
 

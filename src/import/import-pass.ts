@@ -108,6 +108,7 @@ async function write(store: EventStore, works: readonly RunWork[]): Promise<Writ
   }
   const results = appends.length === 0 ? [] : await store.appendMany(appends);
   results.forEach((result, index) => {
+    if (result.kind === 'refused') throw result.error;
     if (result.kind === 'conflict') overtaken.add(writers[index]!.story.runId);
   });
   if (overtaken.size === 0) return { overtaken: [], eventIds: [] };

@@ -1,3 +1,4 @@
+import { sentence } from '../domain/failure-summary';
 import { instantOf } from '../events/instant';
 import type { RunRowsMapping } from './mapping';
 import { fieldsOf, orUnreadable, queueColumns, runIdColumn, UnreadableRow } from './row-fields';
@@ -116,6 +117,6 @@ function outcomeColumn({ outcome, columns }: RunRowsMapping) {
     const mapped = outcomes.get(word);
     if (!mapped) throw new UnreadableRow(`unknown outcome ${JSON.stringify(word)} in ${outcome.column}`);
     // What was cut off (by whom, where) is the source's only word on why.
-    return { outcome: mapped, reason: cut === -1 ? null : text.slice(0, MAX_REASON_LENGTH) };
+    return { outcome: mapped, reason: cut === -1 ? null : sentence(text, MAX_REASON_LENGTH) };
   };
 }

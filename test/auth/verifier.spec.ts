@@ -105,6 +105,20 @@ describe('tokens signed with the shared secret', () => {
     expect(await verifier().verify(await sign(claims))).toMatchObject({ ok: false, reason: 'invalid' });
   });
 
+  test.each([
+    ['a\u0000b', 'must not contain control characters'],
+    ['a\nb', 'must not contain control characters'],
+    ['a\ud83d', 'must not contain half a surrogate pair'],
+    ['  ', 'must not be blank, "." or ".."'],
+  ])('a subject %j was taken, and then could not be stored or told', async (sub, message) => {
+    const token = await sign({ sub, plane: 'admin', exp: EXP });
+    expect(await verifier().verify(token)).toEqual({
+      ok: false,
+      reason: 'invalid',
+      detail: `claim sub: ${message}`,
+    });
+  });
+
   test('another secret, another algorithm, no algorithm and no token at all are invalid', async () => {
     const claims = { sub: 'a', plane: 'admin', exp: EXP };
     const encode = (part: object) => Buffer.from(JSON.stringify(part)).toString('base64url');

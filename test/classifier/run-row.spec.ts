@@ -1,5 +1,6 @@
 import { fc } from '../support/properties';
 import { verdictAt } from '../../src/classifier/classified-run';
+import { factsJson } from '../../src/classifier/facts-document';
 import { lineageOf } from '../../src/classifier/lineage';
 import { present } from '../../src/classifier/presenter';
 import {
@@ -37,6 +38,14 @@ describe('a run row', () => {
         expect(row.lineage).toEqual(lineageOf(run.facts));
       }),
     );
+  });
+
+  it('with half a character in it, as older versions have stored some, made every list fail', () => {
+    const run = classified(completedRun({ type: 'a\ud83d', reason: '\\\ude00\u0000 \\ud83d 😀' }));
+    for (const json of [storedRunJson(run), factsJson(run.facts)])
+      expect(json).not.toMatch(/(?<!\\)(\\\\)*\\u(0000|d)/);
+    expect(JSON.parse(storedRunJson(run))).toMatchObject({ type: 'a\ufffd' });
+    expect(JSON.parse(factsJson(run.facts))).toMatchObject({ reason: '\\\ufffd\ufffd \\ud83d 😀' });
   });
 
   it('carries the lineage of a reconciled run with the late report', () => {

@@ -1,5 +1,9 @@
 import { randomUUID } from 'node:crypto';
+import { problemOf } from '../../src/commands/command-problem';
+import type { Failed } from '../../src/commands/command-result';
 import { RunCommandExecutor } from '../../src/commands/run-command-executor';
+import type { RunCommand } from '../../src/domain/decider';
+import { EventTooLargeError } from '../../src/event-store/event-store';
 import { comparePositions } from '../../src/events/position';
 import { streamOf } from '../../src/events/operation-run-events';
 import { commands as c } from '../domain/story';
@@ -48,6 +52,23 @@ describe('many commands at once', () => {
     expect(results[7]).toMatchObject({ currentVersion: 2, facts: { outcome: 'blocked' } });
     expect(await side.typesOf(a)).toEqual(['Queued', 'Started', 'Completed']);
     expect(await side.typesOf(b)).toEqual(['Queued', 'Completed']);
+  });
+
+  it('were all lost for one run of which there was more to say than the log takes', async () => {
+    const [large, sound] = [newRun(), newRun()];
+    const context = { text: 'x'.repeat(300_000) };
+    const tooLarge = { ...c.queue(), context } as RunCommand;
+    const results = await executor.executeMany([
+      envelope(large, tooLarge),
+      envelope(sound, c.queue()),
+      envelope(large, c.start(1)),
+      envelope(sound, c.start(1)),
+    ]);
+    const failed = { kind: 'failed', runId: large, error: expect.any(EventTooLargeError) as Error };
+    expect(results).toMatchObject([failed, { kind: 'applied' }, failed, { kind: 'applied', version: 2 }]);
+    expect(problemOf((results[0] as Failed).error)).toMatchObject({ code: 'payload_too_large' });
+    await expect(executor.execute(envelope(large, tooLarge))).rejects.toThrow(EventTooLargeError);
+    expect(await executor.factsOf(large)).toBeNull();
   });
 
   it('on a hundred new runs are one append and no read', async () => {

@@ -127,6 +127,54 @@ describe('a crash', () => {
   });
 });
 
+describe('a forgotten key', () => {
+  const forget = () => new IdempotencyKeys(app.pool).forget('2999-01-01T00:00:00.000Z');
+
+  it('answered another command with an old answer, and executed nothing', async () => {
+    const runId = await app.run();
+    const key = newKey();
+    const progress = (counts: object) =>
+      app.post(`/operation-runs/${runId}/progress`, { summaryCounts: counts }, keyed(key));
+    const first = await progress({ a: 1 });
+    await forget();
+    expect((await progress({ a: 2 })).data.version).toBe(3);
+    await forget();
+    expect(told(await progress({ a: 1 }))).toEqual(told(first));
+    expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed', 'Progressed']);
+  });
+
+  it('queued no second run, and answered the first', async () => {
+    const key = newKey();
+    const first = await app.post('/operation-runs', { workspaceId: 'w1', type: 'sync' }, keyed(key));
+    await forget();
+    const other = await app.post('/operation-runs', { workspaceId: 'w1', type: 'backup' }, keyed(key));
+    expect([other.statusCode, other.data.runId === first.data.runId]).toEqual([201, false]);
+  });
+
+  it("executed no command of another batch, and named another run's successor", async () => {
+    const key = newKey();
+    const runs = [
+      await app.run({}, ['complete', { outcome: 'failed' }]),
+      await app.run({}, ['complete', { outcome: 'failed' }]),
+    ];
+    const batch = (counts: object) =>
+      app.post(
+        '/operation-runs:batch',
+        [{ command: 'queue', workspaceId: 'w1', type: 'sync', summaryCounts: counts }],
+        keyed(`${key}-batch`),
+      );
+    const positions: unknown[] = [];
+    const successors: unknown[] = [];
+    for (const [n, runId] of runs.entries()) {
+      positions.push((await batch({ n })).data.position);
+      const retried = await app.post(`/system/ops/runs/${runId}/retry`, {}, keyed(key));
+      successors.push(retried.data.successorRunId);
+      await forget();
+    }
+    expect([new Set(positions).size, new Set(successors).size]).toEqual([2, 2]);
+  });
+});
+
 describe('the same key', () => {
   const reused = (answer: Answer) => [answer.statusCode, answer.data.code];
   const refused = [422, 'idempotency_key_reused'];

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { uuidOf } from '../../src/commands/command-ids';
 import { retryRun } from '../../src/commands/retry-run';
-import type { RunCommandExecutor } from '../../src/commands/run-command-executor';
+import { RunCommandExecutor } from '../../src/commands/run-command-executor';
 import type { Sender } from '../../src/commands/sender';
 import { streamOf } from '../../src/events/operation-run-events';
-import { at, commands as c } from '../domain/story';
+import { at, commands as c, judge } from '../domain/story';
 import { createWriteSide, envelope } from './write-side';
 import type { WriteSide } from './write-side';
 
@@ -80,6 +80,19 @@ it('a second retry is refused while the successor is active, and follows once it
   expect(await retryRun(executor, runId, null, sender())).toMatchObject({ kind: 'applied', version: 4 });
 });
 
+it('a run whose newest retry had been discarded could never be retried again', async () => {
+  const runId = await failedRun();
+  const asked = sender();
+  await retryRun(executor, runId, null, asked);
+  const gone = streamOf(uuidOf('successor', asked.commandId));
+  const discards = {
+    in: (streamId: string) => new Set(streamId === gone ? [0] : []),
+    refresh: () => Promise.resolve(),
+  };
+  const later = new RunCommandExecutor({ store: side.store, judge: () => judge, discards });
+  expect(await retryRun(later, runId, null, sender())).toMatchObject({ kind: 'applied', version: 4 });
+});
+
 it('the same retry again gives the same successor', async () => {
   const runId = await failedRun();
   const asked = sender({ mayBeRepeat: true });
@@ -125,6 +138,22 @@ describe('a crash after the predecessor was written and before the successor was
       rejection: { code: 'successor_active' },
     });
     expect(await executor.factsOf(successor)).toMatchObject({ status: 'queued', predecessorRunId: runId });
+  });
+
+  it('and after another run took the id was answered with that run, which was waited for as a retry', async () => {
+    await executor.execute(envelope(successor, c.queue()));
+    expect(await retryRun(executor, runId, null, asked)).toEqual({
+      kind: 'rejected',
+      runId,
+      rejection: {
+        code: 'run_already_exists',
+        message: `run ${runId} was to be retried as ${successor}, and another run has that id; retry it once more`,
+      },
+      currentVersion: 0,
+      facts: null,
+      allowedActions: [],
+    });
+    expect(await retryRun(executor, runId, null, sender())).toMatchObject({ kind: 'applied', version: 4 });
   });
 
   it('is healed by both at once', async () => {

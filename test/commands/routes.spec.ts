@@ -114,6 +114,14 @@ describe('an accepted command', () => {
     expect(reopened.data).toMatchObject({ version: 6, outcome: 'partially_succeeded' });
   });
 
+  it('kept a private key of several lines in its reason or note', async () => {
+    const key = '-----BEGIN RSA PRIVATE KEY-----\r\nMIIEvQ\r\n-----END RSA PRIVATE KEY-----';
+    const runId = await app.run({}, ['complete', { outcome: 'failed', reason: `no\n${key}` }]);
+    expect((await lastEvent(runId)).data).toMatchObject({ reason: 'no\n***' });
+    await app.post(`/operation-runs/${runId}/follow-up/resolve`, { note: `${key} leaked` });
+    expect((await lastEvent(runId)).data).toMatchObject({ note: '*** leaked' });
+  });
+
   it('of a worker whose run others have failed is kept as evidence', async () => {
     const runId = await app.run({ occurredAt: ago(700) }, [
       '/system/ops/runs/{runId}/mark-failed',
@@ -293,6 +301,54 @@ describe('a run with an event that cannot be read', () => {
     const again = await app.post('/operation-runs:batch', { commands });
     expect(again.data).toMatchObject({ results: [{ status: 200, version: 3, runStatus: 'running' }] });
     expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed', 'Started']);
+  });
+
+  it('or was discarded was told of to senders who may not see it', async () => {
+    const discard = async (runId: string) => {
+      await app.pool.query(
+        `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, 0, 'olga', 'spoilt')`,
+        [streamOf(runId)],
+      );
+      await app.discarded.refresh();
+    };
+    const [healthy, spoilt, discarded] = [await app.run(), await app.run(), await app.run()];
+    await spoil(spoilt);
+    await discard(discarded);
+    const nowhere = 'run-of-no-place';
+    await app.store.append({
+      streamId: streamOf(nowhere),
+      expectedRevision: 'no_stream',
+      events: [newEvent({ workspaceId: 7 })],
+    });
+    const grantedTo = (...workspaces: { id: string; tenants?: string[] }[]) => ({
+      token: { workspaces, capabilities: ['runs.write' as const, 'runs.triage' as const] },
+    });
+    const [outsider, insider] = [grantedTo({ id: 'w1', tenants: ['t2'] }), grantedTo({ id: 'w1' })];
+    const queue = (runId: string) => ({ runId, workspaceId: 'w1', tenantId: 't2', type: 'sync' });
+    const answersFor = async (runId: string, by: object) => [
+      ...(await Promise.all(
+        WORKER_ROUTES.map((route) => `/operation-runs/${runId}/${route}`).map(async (url) =>
+          refusal(await app.post(url, bodyFor(url), by)),
+        ),
+      )),
+      refusal(await app.post('/operation-runs:batch', [{ command: 'start', runId }], by)).problem.results,
+    ];
+    const told = (answers: unknown[]) =>
+      JSON.stringify(answers, (key, value: unknown) => (/^(instance|runId)$/.test(key) ? null : value));
+
+    const missing = told(await answersFor('nowhere', outsider));
+    for (const runId of [healthy, spoilt, discarded, nowhere]) {
+      expect(told(await answersFor(runId, outsider))).toBe(missing);
+      const taken = await app.post('/operation-runs', queue(runId), outsider);
+      expect(refusal(taken)).toMatchObject({ statusCode: 409, problem: { detail: 'this run id is taken' } });
+    }
+    // Who may see it must not take its report for one that nobody wants.
+    for (const [runId, status] of [
+      [spoilt, 503],
+      [discarded, 410],
+    ] as const)
+      expect((await app.post(`/operation-runs/${runId}/start`, {}, insider)).statusCode).toBe(status);
+    expect((await app.post(`/operation-runs/${nowhere}/start`)).statusCode).toBe(503);
   });
 
   it('whose first event was discarded is gone, and was said to wait for an operator for ever', async () => {

@@ -1,4 +1,4 @@
-import { EventTooLargeError, MAX_EVENT_BYTES } from '../../src/event-store/event-store';
+import { EventTooLargeError, MAX_EVENT_BYTES, UnstorableEventError } from '../../src/event-store/event-store';
 import type { Append } from '../../src/event-store/event-store';
 import { micros } from '../../src/events/instant';
 import type { NewEvent } from '../../src/events/operation-run-events';
@@ -206,6 +206,31 @@ export function appendContract(log: LogUnderTest): void {
       expect(await log.store.appendMany([])).toEqual([]);
     });
 
+    it('was refused whole for one append that cannot be stored', async () => {
+      const [large, spoilt, one, other] = [1, 2, 3, 4].map(newStream) as [string, string, string, string];
+      const queue = (streamId: string, events: NewEvent[]): Append => ({
+        streamId,
+        expectedRevision: 'no_stream',
+        events,
+      });
+      const appended = { kind: 'appended', revision: 1 };
+      const appends = [
+        queue(one, newEvents(2)),
+        queue(large, [newEvent('x'.repeat(MAX_EVENT_BYTES))]),
+        queue(spoilt, [newEvent(), newEvent('a\0b')]),
+        queue(other, newEvents(2)),
+      ];
+      expect(await log.store.appendMany(appends)).toMatchObject([
+        appended,
+        { kind: 'refused', error: expect.any(EventTooLargeError) as Error },
+        { kind: 'refused', error: expect.any(UnstorableEventError) as Error },
+        appended,
+      ]);
+      expect(await log.store.appendMany(appends.slice(1, 2))).toMatchObject([{ kind: 'refused' }]);
+      const streams = await log.store.readStreams([large, spoilt, one, other]);
+      expect([...streams.keys()].sort()).toEqual([one, other].sort());
+    });
+
     it('refuses a stream that appears twice', async () => {
       const streamId = newStream();
       const twice: Append = { streamId, expectedRevision: 'no_stream', events: newEvents(1) };
@@ -218,7 +243,7 @@ export function appendContract(log: LogUnderTest): void {
     const payloads: Record<string, unknown> = {
       quotes: { text: `"double" 'single' \`back\` \\"escaped\\"` },
       backslashes: { text: '\\ \\\\ \\n \\u0041', '\\key': '\\' },
-      'an escape that is only text': { text: '\\u0000 \\\\u0000' },
+      'an escape that is only text': { text: '\\u0000 \\\\u0000 \\ud83d' },
       'control characters': { text: '\u0001\b\f\n\r\t\u001f\u007f' },
       'array and row literals': ['{a,"b"}', '(1,2)', 'NULL', '{}', '', ','],
       unicode: { text: 'Zürich Ελλάδα 漢字 e\u0301 \u2028\u2029\ufeff', ключ: '→' },
@@ -259,6 +284,20 @@ export function appendContract(log: LogUnderTest): void {
       expect(await log.store.readStream(streamId)).toEqual([]);
     });
 
+    it('were stored with half a character in them, and read back out by no JSON function of the database', async () => {
+      const streamId = newStream();
+      const append = (event: NewEvent, to = streamId) =>
+        log.store.append({ streamId: to, expectedRevision: 'no_stream', events: [event] });
+      for (const data of [{ text: 'a\ud83d' }, { 'a\\\ude00': 1 }])
+        await expect(append(newEvent(data))).rejects.toThrow(/half a surrogate pair.*operation_run-/);
+      const actor = { ...newEvent(), metadata: { ...metadata, actor: '\ude00b' } };
+      await expect(append(actor)).rejects.toThrow(/half a surrogate pair/);
+      await expect(append(newEvent(), `${streamId}\ud83d`)).rejects.toThrow(
+        /stream id.*half a surrogate pair/,
+      );
+      expect(await log.store.readStream(streamId)).toEqual([]);
+    });
+
     it('are refused when they are not JSON', async () => {
       const events = [newEvent(() => undefined)];
       await expect(
@@ -273,10 +312,11 @@ export function appendContract(log: LogUnderTest): void {
       };
       const streamId = newStream();
       await log.create(streamId, [ofSize(MAX_EVENT_BYTES)]);
-      const tooLarge = log.store.appendMany([
-        { streamId: newStream(), expectedRevision: 'no_stream', events: newEvents(1) },
-        { streamId, expectedRevision: 0, events: [ofSize(MAX_EVENT_BYTES + 1)] },
-      ]);
+      const tooLarge = log.store.append({
+        streamId,
+        expectedRevision: 0,
+        events: [ofSize(MAX_EVENT_BYTES + 1)],
+      });
       await expect(tooLarge).rejects.toThrow(EventTooLargeError);
       await expect(tooLarge).rejects.toThrow(
         new RegExp(`OperationRunProgressed.*${streamId}.*${MAX_EVENT_BYTES + 1} bytes`),

@@ -253,6 +253,18 @@ describe('EventStoreDB appends and reads', () => {
     expect(await fixture.store.readStream(streamId)).toEqual([]);
   });
 
+  it('were all lost when one of them was more than the server takes', async () => {
+    fixture.standIn.faults.maxEventBytes = 1_000;
+    const append = (text: string) => ({
+      streamId: newStream(),
+      expectedRevision: 'no_stream' as const,
+      events: Array.from({ length: 5 }, () => newEvent({ text })),
+    });
+    const texts = ['', 'x'.repeat(220_000), 'x'.repeat(1_000), ''];
+    const results = await fixture.store.appendMany(texts.map(append));
+    expect(results.map(({ kind }) => kind)).toEqual(['appended', 'refused', 'refused', 'appended']);
+  });
+
   it('are told at once that the server is set to take no event of that size', async () => {
     fixture.standIn.faults.maxEventBytes = 1_000;
     const events = [newEvent({ text: 'x'.repeat(1_000) })];

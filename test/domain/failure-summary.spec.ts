@@ -1,4 +1,4 @@
-import { sanitiseFailures } from '../../src/domain/failure-summary';
+import { maskSecrets, sanitiseFailures } from '../../src/domain/failure-summary';
 import { failureSummarySchema } from '../../src/events/operation-run-events';
 
 const kept = (message: string) => sanitiseFailures([{ code: 'E1', message, count: 1 }])[0]!.message;
@@ -36,6 +36,12 @@ describe('a failure as a worker reports it', () => {
 
   it('keeps no half of a secret that stood where the message was cut', () => {
     expect(kept(`${'x'.repeat(480)} password=${'s'.repeat(100)}`)).not.toMatch(/sss/);
+  });
+
+  it('of several lines kept a private key, in what need not be one line', () => {
+    const key = '-----BEGIN PRIVATE KEY-----\nMIIEvQ\nIBADAN\n-----END PRIVATE KEY-----';
+    expect(maskSecrets(`boom\n${key}\nsee log`)).toBe('boom\n***\nsee log');
+    expect(maskSecrets(`boom ${key.slice(0, 40)}`)).toBe('boom ***');
   });
 
   it.each([

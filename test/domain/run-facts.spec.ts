@@ -3,6 +3,7 @@ import { decide } from '../../src/domain/decider';
 import type { RunCommand } from '../../src/domain/decider';
 import { FoldError, evolve } from '../../src/domain/run-facts';
 import type { RunFacts } from '../../src/domain/run-facts';
+import { micros } from '../../src/events/instant';
 import { TERMINAL_OUTCOMES } from '../../src/events/operation-run-events';
 import type { RecordedRunEvent, RunEvent } from '../../src/events/operation-run-events';
 import { at, commands as c, given, judge, recorded } from './story';
@@ -71,6 +72,33 @@ describe('heartbeats', () => {
   it('that arrive out of order never move the last one back', () => {
     expect(given(c.queue(), c.progress(50), c.progress(20))?.lastHeartbeatAt).toBe(at(50));
   });
+
+  it('that arrived late took the counts back, and the instant from which they stand still', () => {
+    const facts = given(
+      c.queue(),
+      c.progress(10, { n: 1 }),
+      c.progress(50, { n: 5 }),
+      c.progress(60),
+      c.progress(20, { n: 2 }),
+      c.progress(30),
+    );
+    expect(facts).toMatchObject({
+      summaryCounts: { n: 5 },
+      progressMovedAt: at(50),
+      lastHeartbeatAt: at(60),
+      heartbeatsSinceProgress: 1,
+    });
+    expect(facts?.timeline.at(-1)).toMatchObject({ count: 5, lastAt: at(60) });
+  });
+
+  it('without counts hold up none that come late', () => {
+    const facts = given(c.queue(), c.progress(60), c.progress(30, { n: 3 }));
+    expect(facts).toMatchObject({
+      summaryCounts: { n: 3 },
+      progressMovedAt: at(30),
+      lastHeartbeatAt: at(60),
+    });
+  });
 });
 
 it('a long story keeps its beginning and its end, and says how much is gone', () => {
@@ -120,6 +148,8 @@ function checkStep(before: RunFacts | null, after: RunFacts): void {
     expect(WEIGHT[after.lateReport!.kind]).toBeGreaterThanOrEqual(WEIGHT[before.lateReport.kind]);
     if (before.lateReport.kind === 'completed') expect(after.lateReport).toEqual(before.lateReport);
   }
+  for (const field of ['lastHeartbeatAt', 'progressMovedAt'] as const)
+    if (before[field] !== null) expect(micros(after[field]!)).toBeGreaterThanOrEqual(micros(before[field]));
   expect(after.successorRunIds.slice(0, before.successorRunIds.length)).toEqual(before.successorRunIds);
   expect([after.runId, after.workspaceId, after.tenantId]).toEqual([
     before.runId,

@@ -88,6 +88,16 @@ describe('rows that are one run each', () => {
     expect(await fixture.factsOf('w/queued')).toMatchObject({ status: 'queued' });
   });
 
+  it('kept secrets in their reason, and half a character where it was cut', async () => {
+    folder.file('1.csv', [
+      run('long', ['01', '02', '03'], `ERR by ${'x'.repeat(492)}😀 and more`),
+      run('secret', ['01', '02', '03'], 'ERR by token=abcdef123 of ann'),
+    ]);
+    await fixture.import(folder);
+    expect((await fixture.factsOf('w/long')).reason).toBe(`ERR by ${'x'.repeat(492)}…`);
+    expect((await fixture.factsOf('w/secret')).reason).toBe('ERR by token=*** of ann');
+  });
+
   it('go on where an earlier export left a run unfinished, whatever the file is called', async () => {
     folder.file('monday.csv', [run('a', ['01', '02', ''], 'RUNNING'), run('b', ['01', '', ''], 'WAITING')]);
     await fixture.import(folder);

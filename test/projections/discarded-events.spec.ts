@@ -13,30 +13,30 @@ import { adminToken, createReadApp, getFrom, systemToken } from './read-fixture'
 
 const AT = '2026-01-01T00:00:00.000Z';
 
+const queue = (runId: string, tenantId: string) => ({
+  runId,
+  command: {
+    kind: 'queue' as const,
+    at: AT,
+    workspaceId: 'w1',
+    tenantId,
+    type: 'sync',
+    initiator: null,
+    context: {},
+    summaryCounts: null,
+    predecessorRunId: null,
+    origin: null,
+  },
+});
+
 let fixture: ProjectionFixture;
 let app: NestFastifyApplication;
 beforeAll(async () => {
   fixture = await createProjectionFixture();
   const { pool } = fixture;
   app = await createReadApp(new SnapshotReader(kyselyOn(pool), { lookups: pool }), testClock(AT));
-  const queue = (runId: string, tenantId: string) => ({
-    runId,
-    command: {
-      kind: 'queue' as const,
-      at: AT,
-      workspaceId: 'w1',
-      tenantId,
-      type: 'sync',
-      initiator: null,
-      context: {},
-      summaryCounts: null,
-      predecessorRunId: null,
-      origin: null,
-    },
-  });
   await fixture.write([queue('bad', 't1'), queue('good', 't2')]);
   await fixture.catchUp();
-  await fixture.write([{ runId: 'bad', command: { kind: 'start', at: AT } }]);
 });
 afterAll(async () => {
   await app.close();
@@ -45,6 +45,7 @@ afterAll(async () => {
 
 interface Page {
   status: string;
+  decisionZone: { actions: { name: string; allowed: boolean; reason: string | null }[] };
   timeline: { event: string }[];
   discardedEvents: object[];
 }
@@ -62,8 +63,29 @@ function broken([first, ...others]: readonly Surface[]): Surface[] {
   return [{ ...first!, tables: [{ ...table, cells }, ...first!.tables.slice(1)] }, ...others];
 }
 
+test('a run whose newest retry was discarded was said to be retried by it for ever', async () => {
+  const failed = { kind: 'complete', at: AT, outcome: 'failed', summaryCounts: null } as const;
+  const retry = { kind: 'retry', at: AT, successorRunId: 'again', reason: null } as const;
+  await fixture.write([
+    queue('once', 't1'),
+    { runId: 'once', command: { ...failed, failureSummary: [], reasonCode: null, reason: null } },
+    { runId: 'once', command: { ...retry, activeSuccessorRunId: null } },
+  ]);
+  await fixture.writeRaw('again', 0, 'OperationRunQueued', {});
+  await fixture.catchUp();
+  const operator = await systemToken(['ops.triage']);
+  const retryOn = async () =>
+    (await pageOf('once', operator)).body.data.decisionZone.actions.find(({ name }) => name === 'retry');
+  expect(await retryOn()).toMatchObject({ allowed: false, reason: 'run again already retries this one' });
+
+  const decision = { actor: 'olga', reason: 'written by a broken deployment' };
+  await discardParked(fixture.generation, streamOf('again'), decision, fixture.options);
+  expect(await retryOn()).toMatchObject({ allowed: true, reason: null });
+});
+
 test('an event that folds and was left out by an operator left no mark on the page of its run', async () => {
   const everything = await systemToken();
+  await fixture.write([{ runId: 'bad', command: { kind: 'start', at: AT } }]);
   await fixture.catchUp(fixture.generation, { surfaces: broken(fixture.options.surfaces) });
   expect((await pageOf('bad', everything)).body.data.discardedEvents).toEqual([]);
   const discards = new DiscardedEvents(fixture.pool);

@@ -93,7 +93,7 @@ export async function createProjectionFixture(
         events = new Map();
         const results = appends.length > 0 ? await store.appendMany(appends) : [];
         for (const result of results) {
-          if (result.kind === 'conflict') throw new Error('the fixture lost a race');
+          if (result.kind !== 'appended') throw new Error('the fixture lost a race');
           wrote(result.position);
         }
       };
