@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import type { Pool } from 'pg';
 import { surfaces } from '../projections/surfaces';
 import { LATEST_CLASSIFIER } from './classifier/classifier';
-import { defaultPolicy, parsePolicy } from './classifier/policy';
+import { defaultPolicy, policyOfText } from './classifier/policy';
 import type { Policy } from './classifier/policy';
 import { ConfigError } from './config';
 import type { Config } from './config';
@@ -180,7 +180,7 @@ async function readPolicy({ policyFile }: Config): Promise<Policy> {
     throw new ConfigError([`OPSTRUTH_POLICY_FILE: cannot be read: ${(cause as Error).message}`]);
   });
   try {
-    return parsePolicy(JSON.parse(text));
+    return policyOfText(text);
   } catch (cause) {
     throw new ConfigError([`OPSTRUTH_POLICY_FILE: ${policyFile}: ${(cause as Error).message}`]);
   }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { TERMINAL_OUTCOMES } from '../events/operation-run-events';
+import { TERMINAL_OUTCOMES, idSchema } from '../events/operation-run-events';
 import type { TerminalOutcome } from '../events/operation-run-events';
 import defaultPolicyFile from './default-policy.json';
 
@@ -9,10 +9,12 @@ export type TerminalClass = (typeof TERMINAL_CLASSES)[number];
 
 /** Keeps every deadline within what PostgreSQL and a JavaScript Date can hold; who wants longer wants `null`. */
 const MAX_SECONDS = 10 * 365 * 86_400;
+/** Instants are no finer than microseconds, and nobody means less. */
+const MIN_SECONDS = 0.001;
 
 const seconds = (or: string) => {
-  const error = `must be a positive number of seconds, at most ${MAX_SECONDS} (ten years)${or}`;
-  return z.number({ error }).positive({ error }).max(MAX_SECONDS, { error });
+  const error = `must be a number of seconds from ${MIN_SECONDS} to ${MAX_SECONDS} (ten years)${or}`;
+  return z.number({ error }).min(MIN_SECONDS, { error }).max(MAX_SECONDS, { error });
 };
 const staleAfter = seconds(', or null for never').nullable();
 /** Far more than anybody means, and small enough that a limit in seconds stays a number of seconds. */
@@ -48,9 +50,9 @@ const ruleNames = Object.keys(ruleFields);
 /** The policy as a file: every part optional, nothing unknown. */
 export const policyFileSchema = z.strictObject({
   defaults: z.exactOptional(ruleSchema),
-  types: z.exactOptional(z.record(z.string(), ruleSchema)),
+  types: z.exactOptional(z.record(idSchema, ruleSchema)),
   outcomeClasses: z.exactOptional(z.partialRecord(z.enum(TERMINAL_OUTCOMES), terminalClass)),
-  reasonCodes: z.exactOptional(z.record(z.string(), terminalClass)),
+  reasonCodes: z.exactOptional(z.record(idSchema, terminalClass)),
 });
 
 type RuleFields = z.infer<typeof ruleSchema>;
@@ -100,6 +102,18 @@ const BUILT_IN_CLASSES: Record<TerminalOutcome, TerminalClass> = {
   blocked: 'terminal_follow_up',
   cancelled: 'none',
 };
+
+/** Reads the text of a policy file. Throws PolicyFileError for what is not JSON, and what `parsePolicy` throws. */
+export function policyOfText(text: string): Policy {
+  let json: unknown;
+  try {
+    // Some editors begin a file with a byte order mark.
+    json = JSON.parse(text.replace(/^\uFEFF/, ''));
+  } catch (cause) {
+    throw new PolicyFileError(`is not JSON: ${(cause as Error).message}`);
+  }
+  return parsePolicy(json);
+}
 
 /** Reads a policy file's JSON and fills in what it leaves out. Throws PolicyError with all problems at once. */
 export function parsePolicy(json: unknown): Policy {
@@ -206,8 +220,13 @@ function problemsOf(issue: Issue): string[] {
       (key) => `${pathText([...issue.path, key])}: unknown field; known are ${known.join(', ')}`,
     );
   }
-  if (issue.code === 'invalid_key')
-    return [`${pathText(issue.path)}: unknown outcome; known are ${TERMINAL_OUTCOMES.join(', ')}`];
+  if (issue.code === 'invalid_key') {
+    const isOutcome = issue.path[0] === 'outcomeClasses';
+    const faults = isOutcome
+      ? [`unknown outcome; known are ${TERMINAL_OUTCOMES.join(', ')}`]
+      : issue.issues.map(({ message }) => `no run can have this name: ${message}`);
+    return faults.map((fault) => `${pathText(issue.path)}: ${fault}`);
+  }
   if (issue.code === 'invalid_type' && (issue.expected === 'object' || issue.expected === 'record'))
     return [`${pathText(issue.path)}: must be an object`];
   return [`${pathText(issue.path)}: ${issue.message}`];
@@ -217,7 +236,8 @@ function problemsOf(issue: Issue): string[] {
 function pathText(path: readonly PropertyKey[]): string {
   const steps = path.map((step) => {
     const name = String(step);
-    return /^[\w-]+$/.test(name) ? `.${name}` : `[${JSON.stringify(name)}]`;
+    if (/^[\w-]{1,200}$/.test(name)) return `.${name}`;
+    return `[${JSON.stringify(name.length > 200 ? `${name.slice(0, 200)}…` : name)}]`;
   });
   return steps.join('').replace(/^\./, '') || '(the whole file)';
 }

@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { parsePolicy, PolicyFileError } from '../classifier/policy';
+import { policyOfText, PolicyFileError } from '../classifier/policy';
 import type { Policy } from '../classifier/policy';
 import { policyChanges } from '../classifier/policy-changes';
 import type { PolicyLeaf } from '../classifier/policy-changes';
@@ -63,13 +63,11 @@ async function policyFrom(file: string): Promise<Policy> {
   const text = await readFile(file, 'utf8').catch((cause: unknown) => {
     throw new PolicyFileError(`${file}: cannot be read: ${(cause as Error).message}`);
   });
-  let json: unknown;
   try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw new PolicyFileError(`${file}: is not JSON: ${(cause as Error).message}`);
+    return policyOfText(text);
+  } catch (error) {
+    throw error instanceof PolicyFileError ? new PolicyFileError(`${file}: ${error.message}`) : error;
   }
-  return parsePolicy(json);
 }
 
 /** What differs between two versions, field by field. */

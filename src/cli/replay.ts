@@ -135,9 +135,11 @@ export async function rollbackVerb(
 ) {
   await onReplays(async ({ context }) => {
     const operator = operatorOf(reason);
-    const { from, to } = await previewRollBack(context, expected);
+    const wanted = await previewRollBack(context, expected);
+    const { from, to, warnings } = wanted;
     if (!dryRun) await rollBack(context, operator, from);
-    output.result({ applied: !dryRun, from, to }, () => [
+    output.result({ applied: !dryRun, ...wanted }, () => [
+      ...warnings.map((warning) => `warning: ${warning}`),
       dryRun
         ? `would make generation ${to} live again and ${from} standby; --from ${from} makes sure of it`
         : `generation ${to} is live again; ${from} is standby`,

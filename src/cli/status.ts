@@ -55,13 +55,19 @@ export async function status(output: Output): Promise<void> {
           one.parked.streams === 0
             ? '-'
             : `${counted(one.parked.streams, 'stream')}, ${counted(one.parked.events, 'event')}`,
-          one.audit
-            ? `${counted(one.audit.differencesTotal, 'difference')} in ${counted(one.audit.runsTotal, 'run')}`
-            : '-',
+          one.audit ? auditWords(one.audit) : '-',
         ]),
       ),
     ]);
   });
+}
+
+type Audit = NonNullable<ProjectionStatus['generations'][number]['audit']>;
+
+/** A finding stays, whatever later looks find: they may have been at other runs. */
+function auditWords({ runs, differences, runsTotal, differencesTotal, foundAt }: Audit): string {
+  if (differencesTotal === 0) return `no difference in ${counted(runsTotal, 'run')}`;
+  return `wrong rows found ${foundAt ?? ''}, the last look: ${counted(differences, 'difference')} in ${counted(runs, 'run')}`;
 }
 
 function appliedIn(status: ProjectionStatus, generation: number): number {

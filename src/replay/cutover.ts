@@ -1,3 +1,4 @@
+import { wasFoundWrong } from '../audit/audit-results';
 import { counted } from '../counted';
 import { sleep, unlessAborted } from '../event-store/abortable';
 import type { Instant } from '../events/instant';
@@ -58,9 +59,14 @@ export interface CutoverCheck {
 }
 
 /** The generation that is live, and the one to be live in its place. */
-export interface RollBack {
+interface FromTo {
   readonly from: number;
   readonly to: number;
+}
+
+export interface RollBack extends FromTo {
+  /** What to know of the generation that is gone back to. Nothing keeps anybody from going back. */
+  readonly warnings: readonly string[];
 }
 
 const SWITCH_ATTEMPTS = 4;
@@ -95,7 +101,11 @@ export async function checkCutover(
     from: live.id,
     to: id,
     comparison,
-    objections: [...gateObjections(comparison, gate), ...(await parkedObjections(context, live, next))],
+    objections: [
+      ...gateObjections(comparison, gate),
+      ...(await parkedObjections(context, live, next)),
+      ...(await foundWrong(context, next)),
+    ],
   };
 }
 
@@ -127,15 +137,16 @@ export async function cutOver(
 }
 
 /**
- * Goes back to the generation that was live before. Answers the ids `{from, to}`. Refused
+ * Goes back to the generation that was live before. Refused
  * when another than `from`, or than the one found here, is live at the switch: of two who go back at once, the second
  * would undo what the first did.
  */
 export async function rollBack(context: OperatorContext, asking: Operator, from?: number): Promise<RollBack> {
   const operator = withReason(asking);
   const wanted = await previewRollBack(context, from);
+  const { from: live, to } = wanted;
   const step = { allowed: ['standby'], verb: 'roll back to', action: 'replay.rollback' } as const;
-  await switchWhenLevel(context, { ...wanted, ...step }, operator);
+  await switchWhenLevel(context, { from: live, to, ...step }, operator);
   return wanted;
 }
 
@@ -149,10 +160,10 @@ export async function previewRollBack(context: OperatorContext, from?: number): 
     .sort((a, b) => (b.standbyNumber ?? 0) - (a.standbyNumber ?? 0) || b.id - a.id);
   if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
   refuseOtherVersions(back, context, 'roll back to');
-  return { from: live.id, to: back.id };
+  return { from: live.id, to: back.id, warnings: await foundWrong(context, back) };
 }
 
-interface Switch extends RollBack {
+interface Switch extends FromTo {
   /** The states that `to` may be in. */
   readonly allowed: readonly Generation['state'][];
   readonly verb: string;
@@ -308,6 +319,11 @@ function gateObjections({ changed, changedPercent, matrix }: Comparison, gate: C
       objections.push(`${counted(runs, 'run goes', 'runs go')} from ${from} to ${to}, which is forbidden`);
   }
   return objections;
+}
+
+async function foundWrong({ pool }: OperatorContext, generation: Generation): Promise<string[]> {
+  if (!(await wasFoundWrong(pool, generation))) return [];
+  return [`an audit has found wrong rows in generation ${generation.id}, see \`opstruth status\``];
 }
 
 async function parkedObjections(

@@ -16,6 +16,7 @@ import { OPERATOR_CONTEXT } from './operator-context';
 import { discardAs, mendableIn, nameOf, parkedIn, previewDiscardAs, retryAs } from './parked-actions';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
+import { neededReason } from './replay-schemas';
 
 const statusSchema = z
   .object({
@@ -107,7 +108,7 @@ const generation = z
 const retryBody = z.strictObject({ generation });
 const discardBody = z.strictObject({
   generation,
-  reason: z.string().trim().min(1).max(500),
+  reason: neededReason,
   apply: z.boolean().default(false),
 });
 type RetryBody = z.infer<typeof retryBody>;

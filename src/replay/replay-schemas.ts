@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { PROBLEM_CLASSES } from '../domain/classification';
 import { ACCEPTED_INSTANT } from '../events/instant';
 import { instantSchema } from '../events/operation-run-events';
+import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
 import { describeInput } from '../http/json-schema';
 import { single } from '../http/query-values';
 import { DEFAULT_MAX_CHANGE_PERCENT } from './cutover';
@@ -11,13 +12,17 @@ import { MAX_REASON_LENGTH } from './replays';
 import { SAMPLES_PER_TRANSITION } from './transition-matrix';
 
 const id = z.int().min(1).max(2_147_483_647);
-/** What becomes of it, `reasonOf` says. */
-export const reason = z
+const words = z
   .string()
   .trim()
   .max(MAX_REASON_LENGTH)
+  .refine((text) => isStorableJson(JSON.stringify(text)), `must not contain ${UNSTORABLE_WORDS}`);
+/** What becomes of it, `reasonOf` says. */
+export const reason = words
   .describe('Why, kept with what was done; nothing but blanks is no reason.')
   .optional();
+/** Where nothing is done without one. */
+export const neededReason = words.min(1);
 const apply = z.boolean().default(false).describe('Do it. Without: only say what would be done.');
 const candidate = {
   policyVersion: id.optional().describe('Default: the one in force.'),
@@ -130,7 +135,12 @@ export const cutoverAnswer = z.object({
   }),
 });
 export const rollbackAnswer = z.object({
-  data: z.object({ applied: z.boolean(), from: z.int(), to: z.int() }),
+  data: z.object({
+    applied: z.boolean(),
+    from: z.int(),
+    to: z.int(),
+    warnings: z.array(z.string()).describe('What to know of the generation that is gone back to.'),
+  }),
 });
 export const endingAnswer = z.object({
   data: z.object({ applied: z.boolean(), replay: replayStatusSchema }),

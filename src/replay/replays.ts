@@ -5,6 +5,7 @@ import { isLater } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { COUNT_ALL } from '../event-store/event-store';
 import { comparePositions, formatPosition, START } from '../events/position';
+import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
 import type { Position } from '../events/position';
 import {
   createGeneration,
@@ -53,6 +54,8 @@ export const MAX_REASON_LENGTH = 500;
 /** A reason as it is kept, whichever way it came: without blanks around it, and one of nothing but blanks is none. */
 export function reasonOf(words: string | null | undefined): string | null {
   const reason = words?.trim() || null;
+  if (!isStorableJson(JSON.stringify(reason)))
+    throw new ReplayRefusedError('unprocessable', `a reason must not contain ${UNSTORABLE_WORDS}`);
   if (reason !== null && reason.length > MAX_REASON_LENGTH)
     throw new ReplayRefusedError(
       'unprocessable',

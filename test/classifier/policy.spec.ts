@@ -106,22 +106,22 @@ describe('a policy file', () => {
     [
       'a zero threshold',
       { defaults: { queuedStaleAfterSeconds: 0 } },
-      'defaults.queuedStaleAfterSeconds: must be a positive number of seconds, at most 315360000 (ten years), or null for never',
+      'defaults.queuedStaleAfterSeconds: must be a number of seconds from 0.001 to 315360000 (ten years), or null for never',
     ],
     [
       'a threshold in words',
       { types: { 'nightly.sync': { runningStaleAfterSeconds: '15m' } } },
-      'types["nightly.sync"].runningStaleAfterSeconds: must be a positive number of seconds, at most 315360000 (ten years), or null for never',
+      'types["nightly.sync"].runningStaleAfterSeconds: must be a number of seconds from 0.001 to 315360000 (ten years), or null for never',
     ],
     [
       'an endless heartbeat',
       { defaults: { heartbeatEverySeconds: null } },
-      'defaults.heartbeatEverySeconds: must be a positive number of seconds, at most 315360000 (ten years)',
+      'defaults.heartbeatEverySeconds: must be a number of seconds from 0.001 to 315360000 (ten years)',
     ],
     [
       'a null reconciliation',
       { defaults: { reconcileAfterSeconds: null } },
-      'defaults.reconcileAfterSeconds: must be a positive number of seconds, at most 315360000 (ten years); ' +
+      'defaults.reconcileAfterSeconds: must be a number of seconds from 0.001 to 315360000 (ten years); ' +
         'to leave runs alone, set action to "none"',
     ],
     [
@@ -133,6 +133,26 @@ describe('a policy file', () => {
       'no heartbeat at all',
       { defaults: { stalledAfterHeartbeats: 0 } },
       'defaults.stalledAfterHeartbeats: must be a whole number of heartbeats from 1 to 100000, or null for never',
+    ],
+    [
+      'a type that no run can have',
+      { types: { '': {} } },
+      'types[""]: no run can have this name: Too small: expected string to have >=1 characters',
+    ],
+    [
+      'a type with half a character',
+      { types: { 'a\ud800': {} } },
+      'types["a\\ud800"]: no run can have this name: must not contain half a surrogate pair',
+    ],
+    [
+      'a reason code with a line break',
+      { reasonCodes: { 'a\nb': 'none' } },
+      'reasonCodes["a\\nb"]: no run can have this name: must not contain control characters',
+    ],
+    [
+      'a beat of no time',
+      { defaults: { heartbeatEverySeconds: 1e-300 } },
+      'defaults.heartbeatEverySeconds: must be a number of seconds from 0.001 to 315360000 (ten years)',
     ],
     ['an unknown action', { defaults: { action: 'kill' } }, 'defaults.action: must be one of none, fail'],
     ['a retryable in words', { defaults: { retryable: 'yes' } }, 'defaults.retryable: must be true or false'],

@@ -61,6 +61,12 @@ test('a file that is not there, or is not JSON, is told in one line with exit co
   expect(told.exitCode).toBe(1);
 });
 
+test('a file that an editor had begun with a byte order mark was called no JSON', async () => {
+  const marked = join(folder, 'marked.json');
+  await writeFile(marked, '\ufeff{ "defaults": { "runningStaleAfterSeconds": 77 } }');
+  expect(await run((output) => propose(output, marked, null))).toMatchObject({ errors: '', exitCode: 0 });
+});
+
 test('diff tells what is in effect where a type falls back to the defaults, as plain values', async () => {
   const policies = [
     { types: { sync: { runningStaleAfterSeconds: 120 }, export: { retryable: false } } },

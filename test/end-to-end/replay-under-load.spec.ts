@@ -80,7 +80,7 @@ describe('start, cutover and rollback under queries and commands', () => {
       );
       expect((await liveGeneration(pool))!.id).toBe(next.id);
       await service.system.get('/system/ops/summary');
-      expect(await rollBack(context, OPERATOR)).toEqual({ from: next.id, to: live.id });
+      expect(await rollBack(context, OPERATOR)).toMatchObject({ from: next.id, to: live.id });
       return next.id;
     };
     const querying = [query(), query()];

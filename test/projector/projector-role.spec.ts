@@ -187,7 +187,7 @@ describe('several projector processes', () => {
     expect(first.said).toEqual([standsBy]);
 
     // The old version goes back to its own, and its projector with it.
-    expect(await rollBack(old, operator)).toEqual({ from: made.id, to: fixture.generation.id });
+    expect(await rollBack(old, operator)).toMatchObject({ from: made.id, to: fixture.generation.id });
     await holds(first.health);
     await fixture.write([queue('c')]);
     await eventually(async () => (await projected()).length === 3);

@@ -280,6 +280,9 @@ test('a preview took a reason that the step refuses', async () => {
   expect((await run((output) => cutoverVerb(output, 2, { maxChange: 5, reason }))).exitCode).toBe(1);
   expect((await run((output) => rollbackVerb(output, { reason }))).exitCode).toBe(1);
   expect(errors).toEqual(Array(4).fill('a reason has at most 500 characters, this one has 501\n'));
+  errors.length = 0;
+  expect((await run((output) => rollbackVerb(output, { reason: 'half \ud83d' }))).exitCode).toBe(1);
+  expect(errors).toEqual(['a reason must not contain U+0000 or half a surrogate pair\n']);
 });
 
 test("resume wrote tables of another version's making", async () => {

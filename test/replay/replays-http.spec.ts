@@ -109,7 +109,8 @@ test('a cutover is a preview until it is applied, is refused with its objections
     expect(unreasoned.statusCode).toBe(422);
     expect(unreasoned.answer).toMatchObject({ code: 'reason_required' });
   }
-  expect((await app.post('rollback', { reason: 'x'.repeat(501) })).statusCode).toBe(400);
+  for (const reason of ['x'.repeat(501), 'a\u0000b', 'half \ud83d'])
+    expect((await app.post('rollback', { reason })).statusCode).toBe(400);
   expect(await liveId()).toBe(before);
 
   const forced = { apply: true, force: true, reason: 'agreed with the tenants' };
@@ -120,10 +121,11 @@ test('a cutover is a preview until it is applied, is refused with its objections
     applied: false,
     from: id,
     to: before,
+    warnings: [],
   });
   expect(await liveId()).toBe(id);
   const back = await app.post('rollback', { reason: 'too loud' });
-  expect(back.answer.data).toEqual({ applied: true, from: id, to: before });
+  expect(back.answer.data).toEqual({ applied: true, from: id, to: before, warnings: [] });
   expect(await liveId()).toBe(before);
   for (const apply of [false, true]) {
     const late = await app.post('rollback', { apply, from: id });

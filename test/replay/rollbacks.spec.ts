@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { Client } from 'pg';
 import { migrationsFolder } from '../../src/db/migrate';
 import type { EventStore } from '../../src/event-store/event-store';
+import { recordAuditResult } from '../../src/audit/audit-results';
 import { catchUp } from '../../src/projector/generation-projector';
 import { generationById, liveGeneration } from '../../src/projector/generations';
 import { checkCutover, cutOver, previewRollBack, rollBack } from '../../src/replay/cutover';
@@ -55,12 +56,28 @@ describe('rollbacks', () => {
     await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
     await catchUp(next.id, fixture.options);
     await catchUp(fixture.generation.id, fixture.options);
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: next.id, to: fixture.generation.id });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: next.id, to: fixture.generation.id });
     expect((await liveGeneration(fixture.pool))!.id).toBe(fixture.generation.id);
     expect((await generationById(fixture.pool, next.id))!.state).toBe('standby');
     await retireGeneration(context, next.id, OPERATOR);
     expect((await generationById(fixture.pool, next.id))!.state).toBe('retired');
     await expect(rollBack(context, OPERATOR)).rejects.toThrow('no standby');
+  });
+
+  test('that an audit has found wrong rows in it speaks against a cutover, and is told of a rollback', async () => {
+    const found = async (generation: number) =>
+      recordAuditResult(fixture.pool, { generation, runs: 7, differences: 1, found: [] } as never);
+    const told = (id: number) => `an audit has found wrong rows in generation ${id}, see \`opstruth status\``;
+    const first = fixture.generation.id;
+    const next = await build(await startReplay(context, {}, OPERATOR));
+    expect((await checkCutover(context, next.id, GATE, AS_OF)).objections).toEqual([]);
+    await found(next.id);
+    expect((await checkCutover(context, next.id, GATE, AS_OF)).objections).toEqual([told(next.id)]);
+    const reasoned = { actor: 'ops', reason: 'the row is known' };
+    await cutOver(context, next.id, { gate: GATE, force: true, asOf: AS_OF }, reasoned);
+    expect((await previewRollBack(context)).warnings).toEqual([]);
+    await found(first);
+    expect(await rollBack(context, OPERATOR)).toEqual({ from: next.id, to: first, warnings: [told(first)] });
   });
 
   /** A busy log: when a switch begins to hold the live generation, that has got new events and the other has not. */
@@ -81,7 +98,7 @@ describe('rollbacks', () => {
     await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
     await catchUp(live, fixture.options);
     const busy = moveBeforeHold(live);
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: live, to: back });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: live, to: back });
     expect(busy.holds()).toBe(1);
     const { id, checkpoint } = (await liveGeneration(fixture.pool))!;
     expect(id).toBe(back);
@@ -125,7 +142,7 @@ describe('rollbacks', () => {
       const { checkpoint } = (await generationById(fixture.pool, back))!;
       behind.push((await fixture.store.readAll(checkpoint, 1_000)).length);
     });
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: live, to: back });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: live, to: back });
     expect(looks).toBeGreaterThan(10);
     expect(behind).toEqual([0]);
   });
@@ -148,7 +165,10 @@ describe('rollbacks', () => {
         return events;
       },
     };
-    expect(await rollBack({ ...context, store: overtaken }, OPERATOR)).toEqual({ from: live, to: back });
+    expect(await rollBack({ ...context, store: overtaken }, OPERATOR)).toMatchObject({
+      from: live,
+      to: back,
+    });
     expect(read).toBe(2);
     expect(busy.holds()).toBe(1);
     const [one, other] = await Promise.all(
@@ -163,16 +183,16 @@ describe('rollbacks', () => {
     const first = fixture.generation.id;
     const second = await goTo();
     const third = await goTo();
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: third, to: second });
     // The first is a standby too, and what the second was made from.
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: third, to: second });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: second, to: third });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: third, to: second });
     // A cutover from there: the newest standby is not the one that was live before it.
     const fourth = await goTo();
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: second });
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: fourth });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: fourth, to: second });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: second, to: fourth });
     await retireGeneration(context, second, OPERATOR);
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: fourth, to: third });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: fourth, to: third });
     expect((await generationById(fixture.pool, first))!.state).toBe('standby');
   });
 
@@ -195,7 +215,7 @@ describe('rollbacks', () => {
     await client.query('commit');
     client.release();
     const told = await Promise.all(outcomes);
-    expect(told).toContainEqual({ from: second, to: first });
+    expect(told).toContainEqual({ from: second, to: first, warnings: [] });
     expect(told).toContainEqual(
       expect.objectContaining({
         code: 'wrong_state',
@@ -238,7 +258,7 @@ describe('rollbacks', () => {
       fixture.generation.surfacesDigest,
     ]);
     await makeAnothers(second);
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: first });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: second, to: first });
   });
 
   test('a database of an older version knows from its audit entries which generation was live last', async () => {
@@ -248,6 +268,6 @@ describe('rollbacks', () => {
     await rollBack(context, OPERATOR);
     await pool.query('alter table opstruth.generations drop column standby_number');
     await pool.query(await readFile(join(migrationsFolder(), '0006_last_live.sql'), 'utf8'));
-    expect(await rollBack(context, OPERATOR)).toEqual({ from: second, to: third });
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: second, to: third });
   });
 });
