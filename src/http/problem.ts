@@ -88,9 +88,9 @@ export class Problem extends Error {
     return new Problem('unauthenticated', { detail, headers: { 'www-authenticate': challenge } });
   }
 
-  static wrongPlane(given: string, wanted: readonly string[]): Problem {
+  static wrongPlane(given: string, wanted: readonly string[], what = 'this'): Problem {
     return new Problem('wrong_plane', {
-      detail: `the token is for the ${given} plane, this needs the ${wanted.join(' or ')} plane`,
+      detail: `the token is for the ${given} plane, ${what} needs the ${wanted.join(' or ')} plane`,
     });
   }
 

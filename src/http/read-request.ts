@@ -77,7 +77,7 @@ export interface ReadRequest {
 /** Settles what the reader left open. Throws Problem when they ask for what their plane does not have. */
 export function readRequest(query: ReadParameters, principal: Principal, clock: Clock): ReadRequest {
   if (query.generation !== undefined && principal.plane !== 'system')
-    throw Problem.wrongPlane(principal.plane, ['system']);
+    throw Problem.wrongPlane(principal.plane, ['system'], '?generation=');
   return {
     asOf: query.asOf ?? clock.now(),
     minPosition: query.minPosition ?? null,

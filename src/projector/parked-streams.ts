@@ -238,7 +238,7 @@ async function refuseIfApplied(
     if (run && run.facts.version > revision)
       throw new DiscardRefusedError(
         `generation ${id} (${state}) has applied revision ${revision} of ${streamId}, and would differ from every later ` +
-          `fold: mend the code that refuses it, or end generation ${id} first`,
+          `fold: mend the code that refuses it, or ${state === 'live' ? 'make another generation live and retire' : 'end'} generation ${id} first`,
       );
   }
 }

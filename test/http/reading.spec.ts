@@ -124,7 +124,11 @@ describe('reading', () => {
     });
 
     it("open historical generations to the system's plane only", async () => {
-      expect((await get('/read?generation=3')).json()).toMatchObject({ status: 403, code: 'wrong_plane' });
+      expect((await get('/read?generation=3')).json()).toMatchObject({
+        status: 403,
+        code: 'wrong_plane',
+        detail: 'the token is for the admin plane, ?generation= needs the system plane',
+      });
       const system = await get('/read?generation=3', await bearer({ plane: 'system' }));
       expect(system.json()).toMatchObject({ generation: 3 });
     });
