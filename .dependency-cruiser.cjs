@@ -14,6 +14,9 @@ function mayImportOnly(folder, allowed, comment) {
   };
 }
 
+/** Small tools that know nothing of the product: anybody may use them. */
+const tool = (name) => `^src/${name}\\.ts$`;
+
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
   forbidden: [
@@ -39,21 +42,41 @@ module.exports = {
     },
     mayImportOnly('events', [], 'Events are the vocabulary: they know nobody.'),
     mayImportOnly('domain', [own('events')], 'Decisions depend on events alone.'),
-    mayImportOnly('event-store', [own('events'), own('db')], 'The log knows events, not what they mean.'),
+    mayImportOnly(
+      'event-store',
+      [own('events'), own('db'), tool('abortable')],
+      'The log knows events, not what they mean.',
+    ),
     mayImportOnly(
       'classifier',
       [own('events'), own('domain')],
       'A pure function of run facts and policy: no storage, no transport.',
     ),
-    mayImportOnly('db', [own('events'), '^src/config\\.ts$'], 'Connections know nothing of the product.'),
+    mayImportOnly(
+      'db',
+      [own('events'), own('embedded-postgres'), tool('config'), tool('package-folder')],
+      'Connections know nothing of the product.',
+    ),
+    mayImportOnly(
+      'embedded-postgres',
+      [tool('config'), tool('package-folder')],
+      'A server knows nothing of what is kept in it.',
+    ),
     mayImportOnly(
       'observability',
-      [own('events'), '^src/config\\.ts$'],
+      [own('events'), tool('config')],
       'Logs and metrics know nothing of the product.',
     ),
     mayImportOnly(
       'event-copy',
-      [own('events'), own('event-store'), own('db'), '^src/import/digest-table\\.ts$'],
+      [
+        own('events'),
+        own('event-store'),
+        own('db'),
+        own('embedded-postgres'),
+        tool('abortable'),
+        tool('digest-table'),
+      ],
       'A copy moves events without knowing what they mean.',
     ),
     {

@@ -2,8 +2,8 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from 'pg';
-import { openEmbedded } from '../src/db/embedded-postgres';
-import { folderOutside } from '../src/db/embedded-postgres-places';
+import { openEmbedded } from '../src/embedded-postgres/embedded-postgres';
+import { folderOutside } from '../src/embedded-postgres/places';
 
 export interface BenchPostgres {
   /** A folder of the benchmark's own beside the database. */

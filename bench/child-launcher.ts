@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../src/db/free-port';
-import { packageFolder } from '../src/db/package-folder';
+import { freePort } from '../src/embedded-postgres/free-port';
+import { packageFolder } from '../src/package-folder';
 import type { Launcher, Measured, Task } from './bench-context';
 
 const READY_TIMEOUT_MS = 60_000;

@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 import { SnapshotReader } from '../src/db/snapshot-reader';
-import { RunViews } from '../src/http/run-filter-view';
+import { RunViews } from '../src/http/run-view';
 import { NotificationsController } from './notifications/notifications.controller';
 import { OperationsHubController } from './operations-hub/operations-hub.controller';
 import { ProgressOverlayController } from './progress-overlay/progress-overlay.controller';

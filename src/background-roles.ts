@@ -4,7 +4,7 @@ import type { Logger } from 'pino';
 import { surfaces } from '../projections/surfaces';
 import type { IdempotencyKeys } from './commands/idempotency';
 import type { RunCommandExecutor } from './commands/run-command-executor';
-import { sleep } from './event-store/abortable';
+import { sleep } from './abortable';
 import { addSeconds } from './events/instant';
 import type { Clock } from './events/instant';
 import { dueRuns } from './projector/due-runs';

@@ -2,7 +2,7 @@ import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import type { RunDocument } from '../../src/classifier/run-row';
 import { olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
-import type { RunView } from '../../src/http/run-filter-view';
+import type { RunView } from '../../src/http/run-view';
 import type { PageParameters } from '../../src/http/read-request';
 
 export interface Message {

@@ -8,7 +8,7 @@ import type { Bucket } from '../../src/http/envelope';
 import { Answers, ParsedQuery } from '../../src/http/parsed';
 import { pageParameters, readParameters } from '../../src/http/read-request';
 import { runFilterShape } from '../../src/http/run-filter';
-import { pagedAnswer, runRows, RunViews } from '../../src/http/run-filter-view';
+import { pagedAnswer, runRows, RunViews } from '../../src/http/run-view';
 import { bucket } from '../../src/http/summary';
 import { hubRuns, sharedFilter, TABS } from './operations-hub.query';
 import { operationsHub } from './operations-hub.surface';

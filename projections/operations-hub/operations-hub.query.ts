@@ -5,7 +5,7 @@ import type { PageParameters } from '../../src/http/read-request';
 import type { RunFilter } from '../../src/http/run-filter';
 import { isBeyondRanges, newestRuns, staleRuns } from '../../src/http/run-filter-list';
 import { matchesCell } from '../../src/http/run-filter-sql';
-import type { RunView } from '../../src/http/run-filter-view';
+import type { RunView } from '../../src/http/run-view';
 import { cellsMatching, countRows } from '../../src/http/summary-sql';
 import type { RunCountTable, RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';
 

@@ -3,8 +3,8 @@ import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import { listed, olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
-import { LOOKUP } from '../../src/http/run-filter-view';
-import type { RunView } from '../../src/http/run-filter-view';
+import { LOOKUP } from '../../src/http/run-view';
+import type { RunView } from '../../src/http/run-view';
 import type { PageParameters } from '../../src/http/read-request';
 import type { RunListTable } from '../../src/projector/run-columns';
 

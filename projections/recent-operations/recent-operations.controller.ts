@@ -6,8 +6,8 @@ import type { Principal } from '../../src/auth/principal';
 import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
 import { pageParameters, readParameters } from '../../src/http/read-request';
 import { filterFields } from '../../src/http/run-filter';
-import { runListAnswer, RunViews, tenantPath, workspacePath } from '../../src/http/run-filter-view';
-import type { Place } from '../../src/http/run-filter-view';
+import { runListAnswer, RunViews, tenantPath, workspacePath } from '../../src/http/run-view';
+import type { Place } from '../../src/http/run-view';
 import { recentRuns } from './recent-operations.query';
 import { recentOperations } from './recent-operations.surface';
 

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { listed, olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
-import type { RunView } from '../../src/http/run-filter-view';
+import type { RunView } from '../../src/http/run-view';
 import type { PageParameters } from '../../src/http/read-request';
 import type { RunListTable } from '../../src/projector/run-columns';
 

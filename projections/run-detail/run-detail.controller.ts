@@ -15,8 +15,8 @@ import { readParametersSchema, systemReadParametersSchema } from '../../src/http
 import type { ReadParameters } from '../../src/http/read-request';
 import { actionsOn } from '../../src/http/run-actions';
 import type { ListedRun } from '../../src/http/run-filter-list';
-import { RunViews } from '../../src/http/run-filter-view';
-import type { RunView } from '../../src/http/run-filter-view';
+import { RunViews } from '../../src/http/run-view';
+import type { RunView } from '../../src/http/run-view';
 import { classifiedOf } from './detail';
 import { oneRun } from './run-detail.query';
 import { runDetail } from './run-detail.surface';

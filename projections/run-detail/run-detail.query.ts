@@ -3,8 +3,8 @@ import { sql } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import { streamOf } from '../../src/events/operation-run-events';
 import type { ListedRun } from '../../src/http/run-filter-list';
-import { LOOKUP } from '../../src/http/run-filter-view';
-import type { RunView } from '../../src/http/run-filter-view';
+import { LOOKUP } from '../../src/http/run-view';
+import type { RunView } from '../../src/http/run-view';
 import type { RunFactsTable } from '../../src/projector/run-columns';
 import type { KeptRun } from './detail';
 

@@ -6,7 +6,7 @@ import type { Principal } from '../../src/auth/principal';
 import { Answers, ParsedQuery } from '../../src/http/parsed';
 import { pageParameters, systemReadParameters } from '../../src/http/read-request';
 import { filterFields } from '../../src/http/run-filter';
-import { runListAnswer, RunViews } from '../../src/http/run-filter-view';
+import { runListAnswer, RunViews } from '../../src/http/run-view';
 import { failedRuns } from './system-failures.query';
 import { systemFailures } from './system-failures.surface';
 

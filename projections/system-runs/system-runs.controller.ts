@@ -13,8 +13,8 @@ import {
 import type { ReadParameters } from '../../src/http/read-request';
 import { runFilterShape } from '../../src/http/run-filter';
 import type { RunFilter } from '../../src/http/run-filter';
-import { runListAnswer, RunViews } from '../../src/http/run-filter-view';
-import type { RunView } from '../../src/http/run-filter-view';
+import { runListAnswer, RunViews } from '../../src/http/run-view';
+import type { RunView } from '../../src/http/run-view';
 import { bucketsOf, bucketsSchema, SUMMARY_DESCRIPTION, sumOf, summarySchema } from '../../src/http/summary';
 import type { Counts } from '../../src/http/summary';
 import { countsByWorkspace, platformRuns } from './system-runs.query';

@@ -1,7 +1,7 @@
 import type { Kysely } from 'kysely';
 import { isBeyondRanges, newestRuns, staleRuns } from '../../src/http/run-filter-list';
-import { LOOKUP } from '../../src/http/run-filter-view';
-import type { RunView } from '../../src/http/run-filter-view';
+import { LOOKUP } from '../../src/http/run-view';
+import type { RunView } from '../../src/http/run-view';
 import type { PageParameters } from '../../src/http/read-request';
 import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
 import type { RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';

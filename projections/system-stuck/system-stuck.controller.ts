@@ -6,7 +6,7 @@ import type { Principal } from '../../src/auth/principal';
 import { Answers, ParsedQuery } from '../../src/http/parsed';
 import { pageParameters, systemReadParameters } from '../../src/http/read-request';
 import { filterFields } from '../../src/http/run-filter';
-import { runListAnswer, RunViews } from '../../src/http/run-filter-view';
+import { runListAnswer, RunViews } from '../../src/http/run-view';
 import { stuckRuns } from './system-stuck.query';
 import { systemStuck } from './system-stuck.surface';
 

@@ -5,7 +5,7 @@ import { hasProblemClass } from '../../src/classifier/class-sql';
 import type { Keyset } from '../../src/http/cursor';
 import { listed, pageRows, runOf } from '../../src/http/run-filter-list';
 import type { ListedRun } from '../../src/http/run-filter-list';
-import type { RunView } from '../../src/http/run-filter-view';
+import type { RunView } from '../../src/http/run-view';
 import type { PageParameters } from '../../src/http/read-request';
 import type { RunListTable } from '../../src/projector/run-columns';
 

@@ -1,8 +1,8 @@
 import type { Kysely } from 'kysely';
 import { inScope } from '../../src/auth/scope-sql';
 import { staleRuns } from '../../src/http/run-filter-list';
-import { LOOKUP } from '../../src/http/run-filter-view';
-import type { RunView } from '../../src/http/run-filter-view';
+import { LOOKUP } from '../../src/http/run-view';
+import type { RunView } from '../../src/http/run-view';
 import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql';
 import type { RunSummaryTable } from '../../src/projector/run-columns';
 

@@ -1,4 +1,4 @@
-import { sleep } from '../event-store/abortable';
+import { sleep } from '../abortable';
 import { isOfSurfaces, liveGeneration } from '../projector/generations';
 import type { Lease } from '../projector/lease';
 import { auditStreams } from './audit';

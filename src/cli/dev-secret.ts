@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto';
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeHome } from '../db/embedded-postgres-places';
-import { isErrno } from '../db/file-lock';
+import { makeHome } from '../embedded-postgres/places';
+import { isErrno } from '../embedded-postgres/file-lock';
 
 /** The secret that the demo signs with: made once per home, readable by its owner only. Never a default. Throws ConfigError. */
 export async function demoSecret(home: string): Promise<string> {

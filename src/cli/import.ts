@@ -8,7 +8,7 @@ import type { Instant } from '../events/instant';
 import type { ImportProgress } from '../import/import-progress';
 import type { ImportReport } from '../import/import-report';
 import { runImport } from '../import/run-import';
-import { sleep } from '../event-store/abortable';
+import { sleep } from '../abortable';
 import { catchUp } from '../projector/generation-projector';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { FencedError } from '../projector/run-folding';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { sleep } from '../event-store/abortable';
+import { sleep } from '../abortable';
 import { createLease } from '../projector/lease';
 import { buildHere, buildIfFree } from '../replay/replay-worker';
 import { lowerPriority } from '../replay/build/low-priority';

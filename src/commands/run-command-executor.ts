@@ -10,14 +10,12 @@ import { RunContendedError } from './command-result';
 import type { CommandEnvelope, CommandResult, Failed } from './command-result';
 import { hidden, planRun } from './plan-run';
 import type { RunPlan } from './plan-run';
-import { RunLoader } from './run-loader';
+import { NO_DISCARDS, RunLoader } from './run-loader';
 import type { Discards, Freshness, LoadedRun, LostRun } from './run-loader';
 
 /** Writers in this process take turns, so every lost round is another process's gain; more than a few are rare. */
 const MAX_ROUNDS = 11;
 const DEFAULT_CACHE_BYTES = 48 * 1024 * 1024;
-
-const NOTHING: ReadonlySet<number> = new Set();
 
 interface Asked {
   readonly index: number;
@@ -47,12 +45,7 @@ export class RunCommandExecutor {
   private readonly runs: RunLoader;
   private readonly turns = new Map<string, Promise<void>>();
 
-  constructor({
-    store,
-    judge,
-    cacheBytes = DEFAULT_CACHE_BYTES,
-    discards = { in: () => NOTHING, refresh: () => Promise.resolve() },
-  }: ExecutorOptions) {
+  constructor({ store, judge, cacheBytes = DEFAULT_CACHE_BYTES, discards = NO_DISCARDS }: ExecutorOptions) {
     this.store = store;
     this.judge = judge;
     this.runs = new RunLoader(store, cacheBytes, discards);

@@ -52,6 +52,9 @@ export interface Discards {
   refresh(): Promise<unknown>;
 }
 
+const NOTHING: ReadonlySet<number> = new Set();
+export const NO_DISCARDS: Discards = { in: () => NOTHING, refresh: () => Promise.resolve() };
+
 /** In memory whole until they are folded: a run that beat each minute for a day has 1,440 events. */
 const STREAMS_AT_A_TIME = 100;
 

@@ -1,7 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely';
 import { Pool } from 'pg';
 import type { Config } from '../config';
-import { openEmbedded } from './embedded-postgres';
+import { openEmbedded } from '../embedded-postgres/embedded-postgres';
 
 export interface PoolOptions {
   /** Connections at most. */

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import { DatabaseUnreachableError, openPool, requireReachable } from '../db/database';
-import { openEmbedded } from '../db/embedded-postgres';
+import { openEmbedded } from '../embedded-postgres/embedded-postgres';
 import { migrate } from '../db/migrate';
 import type { EventStore } from '../event-store/event-store';
 import type { LogWriter } from '../event-store/log-writer';

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { Judge } from '../domain/classification';
+import { NO_DISCARDS } from '../commands/run-loader';
 import type { Discards } from '../commands/run-loader';
 import { systemClock } from '../events/instant';
 import type { Clock, Instant } from '../events/instant';
@@ -51,7 +52,6 @@ export type ImportOptions = CommonOptions &
   );
 
 const CHUNK_SIZE = 2_000;
-const NONE: Discards = { in: () => new Set(), refresh: () => Promise.resolve() };
 
 /**
  * Imports a folder of raw rows or a file of commands. The same import again adds nothing, and one that was stopped or
@@ -65,7 +65,7 @@ export async function runImport(options: ImportOptions): Promise<ImportReport> {
   const tally = new ImportTally(rejects);
   const signal = options.signal ?? new AbortController().signal;
   const onProgress = options.onProgress ?? (() => undefined);
-  const { store, judge, discards = NONE, chunkSize = CHUNK_SIZE, clock = systemClock } = options;
+  const { store, judge, discards = NO_DISCARDS, chunkSize = CHUNK_SIZE, clock = systemClock } = options;
   const shared = { store, judge, discards, tally, signal, onProgress, chunkSize };
 
   let finished = false;

@@ -1,4 +1,4 @@
-import { sleep } from '../event-store/abortable';
+import { sleep } from '../abortable';
 import type { ReplayStatus } from './replay-status';
 
 /** The injection token of `ReplayEventsTiming`; absent: the default. */

@@ -1,4 +1,4 @@
-import { sleep } from '../event-store/abortable';
+import { sleep } from '../abortable';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';

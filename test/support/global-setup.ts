@@ -3,10 +3,10 @@ import { access, chmod, constants, mkdtemp, readdir, rm, stat, statfs } from 'no
 import { freemem, tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { openPool } from '../../src/db/database';
-import { openEmbedded } from '../../src/db/embedded-postgres';
-import type { EmbeddedPostgres } from '../../src/db/embedded-postgres';
-import { folderOutside } from '../../src/db/embedded-postgres-places';
-import { processIsAlive } from '../../src/db/file-lock';
+import { openEmbedded } from '../../src/embedded-postgres/embedded-postgres';
+import type { EmbeddedPostgres } from '../../src/embedded-postgres/embedded-postgres';
+import { folderOutside } from '../../src/embedded-postgres/places';
+import { processIsAlive } from '../../src/embedded-postgres/file-lock';
 import { migrate } from '../../src/db/migrate';
 import { onDatabase, urlOfDatabase } from './server';
 import type { TestServer } from './server';

@@ -23,12 +23,12 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { ConfigError } from '../../src/config';
 import { openDatabase } from '../../src/db/database';
-import { openEmbedded } from '../../src/db/embedded-postgres';
-import type { EmbeddedPostgres } from '../../src/db/embedded-postgres';
-import { folderOutside } from '../../src/db/embedded-postgres-places';
-import { processIsAlive } from '../../src/db/file-lock';
-import { outsideFolder, serverAccount } from '../../src/db/postgres-server-account';
-import { copyOutside } from '../../src/db/postgres-server-binaries';
+import { openEmbedded } from '../../src/embedded-postgres/embedded-postgres';
+import type { EmbeddedPostgres } from '../../src/embedded-postgres/embedded-postgres';
+import { folderOutside } from '../../src/embedded-postgres/places';
+import { processIsAlive } from '../../src/embedded-postgres/file-lock';
+import { outsideFolder, serverAccount } from '../../src/embedded-postgres/account';
+import { copyOutside } from '../../src/embedded-postgres/binaries';
 
 const exec = promisify(execFile);
 

@@ -4,13 +4,13 @@ import { chown, mkdir, readdir, readFile, rename, rm, unlink, writeFile } from '
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Client, DatabaseError } from 'pg';
-import { dataPlace, makeHome, USER } from './embedded-postgres-places';
-import type { DataPlace, Home } from './embedded-postgres-places';
+import { dataPlace, makeHome, USER } from './places';
+import type { DataPlace, Home } from './places';
 import { entryIsAlive, isErrno, withFileLock } from './file-lock';
-import { initCluster, runsOn, socketFolder, startServer, stopServer } from './postgres-server';
-import { EmbeddedPostgresError } from './postgres-server-account';
-import { locateBinaries, runnableBinaries } from './postgres-server-binaries';
-import type { Binaries } from './postgres-server-binaries';
+import { initCluster, runsOn, socketFolder, startServer, stopServer } from './server';
+import { EmbeddedPostgresError } from './account';
+import { locateBinaries, runnableBinaries } from './binaries';
+import type { Binaries } from './binaries';
 
 export interface EmbeddedOptions {
   /** False gives up every guarantee after a crash for speed: tests only. */

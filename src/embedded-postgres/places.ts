@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { ConfigError } from '../config';
 import { isErrno, processIsAlive } from './file-lock';
-import { runsOn } from './postgres-server';
+import { runsOn } from './server';
 import {
   assertReachable,
   assertRootsOwn,
@@ -15,8 +15,8 @@ import {
   makeOpenFolder,
   outsideFolder,
   serverAccount,
-} from './postgres-server-account';
-import type { ServerAccount } from './postgres-server-account';
+} from './account';
+import type { ServerAccount } from './account';
 
 /** What always lies in the home itself. */
 export interface Home {

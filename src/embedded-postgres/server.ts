@@ -5,9 +5,9 @@ import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { processIsAlive } from './file-lock';
 import { freePort } from './free-port';
-import { EmbeddedPostgresError } from './postgres-server-account';
-import type { ServerAccount } from './postgres-server-account';
-import type { Binaries } from './postgres-server-binaries';
+import { EmbeddedPostgresError } from './account';
+import type { ServerAccount } from './account';
+import type { Binaries } from './binaries';
 
 const START_TIMEOUT_SECONDS = 120;
 const STOP_TIMEOUT_SECONDS = 60;

@@ -11,8 +11,8 @@ import {
   EmbeddedPostgresError,
   makeOpenFolder,
   outsideFolder,
-} from './postgres-server-account';
-import type { ServerAccount } from './postgres-server-account';
+} from './account';
+import type { ServerAccount } from './account';
 
 export interface Binaries {
   readonly initdb: string;
