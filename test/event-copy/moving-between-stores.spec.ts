@@ -8,7 +8,7 @@ import { simulateWorkload } from '../../src/simulator/workload';
 import { runScript } from '../support/child-process';
 import { createTestDatabase } from '../support/database';
 import { EventStoreDbStandIn } from '../support/eventstoredb-stand-in';
-import { createProjectionFixture, dumpWithoutPositions } from '../support/projection';
+import { createProjectionFixture, dumpWithoutPositions, TEST_POLICY } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
 
 const WORKLOAD = {
@@ -28,7 +28,8 @@ let fixture: ProjectionFixture;
 const standIn = new EventStoreDbStandIn();
 beforeAll(async () => {
   await standIn.start();
-  fixture = await createProjectionFixture();
+  // Whatever log the other suites are run on: this one is between the two.
+  fixture = await createProjectionFixture(TEST_POLICY, 'postgres');
   await fixture.write(simulateWorkload(WORKLOAD));
   await fixture.catchUp();
 });
