@@ -1,8 +1,10 @@
+import { isDeepStrictEqual } from 'node:util';
 import type { ClassTimeline, Judge } from '../domain/classification';
 import type { RunFacts } from '../domain/run-facts';
 import { classifierV1 } from './classifier-v1';
 import { classifierV2 } from './classifier-v2';
-import type { VersionedPolicy } from './policy';
+import { ruleFor } from './policy';
+import type { Policy, VersionedPolicy } from './policy';
 
 /** A run's class over all time under a policy. Pure and without a clock: equal facts give equal timelines for ever. */
 export type Classifier = (facts: RunFacts, policy: VersionedPolicy) => ClassTimeline;
@@ -18,6 +20,27 @@ export const classifiers: ReadonlyMap<number, Classifier> = new Map<number, Clas
  * operator's choice, made by a replay that tells beforehand what it changes: see docs/adr/0012.
  */
 export const LATEST_CLASSIFIER = 1;
+
+/** Versions that judge an ended run as version 1 does: by its outcome, its reason code and the `retryable` of its type alone. */
+const ENDED_AS_BY_1: ReadonlySet<number> = new Set([1, 2]);
+
+export interface Rules {
+  readonly classifierVersion: number;
+  readonly policy: Policy;
+}
+
+/** Whether no ended run can be judged differently by the two, so that only active ones need to be looked at. */
+export function judgeEndedAlike(one: Rules, other: Rules): boolean {
+  if (![one, other].every(({ classifierVersion }) => ENDED_AS_BY_1.has(classifierVersion))) return false;
+  const [a, b] = [one.policy, other.policy];
+  const types = [...Object.keys(a.types), ...Object.keys(b.types)];
+  return (
+    isDeepStrictEqual(a.outcomeClasses, b.outcomeClasses) &&
+    isDeepStrictEqual(a.reasonCodes, b.reasonCodes) &&
+    a.defaults.retryable === b.defaults.retryable &&
+    types.every((type) => ruleFor(a, type).retryable === ruleFor(b, type).retryable)
+  );
+}
 
 /** A classifier version bound to a policy, as the decider asks for it. Throws when this binary lacks the version. */
 export function judgeWith(classifierVersion: number, policy: VersionedPolicy): Judge {

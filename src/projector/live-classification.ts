@@ -1,5 +1,5 @@
 import type { Pool } from 'pg';
-import { judgeWith } from '../classifier/classifier';
+import { judgeEndedAlike, judgeWith } from '../classifier/classifier';
 import type { Judge } from '../domain/classification';
 import { liveGeneration } from './generations';
 import type { Generation } from './generations';
@@ -8,6 +8,15 @@ import { loadPolicy } from './policies';
 /** The judge of a generation: its classifier version over its policy version. */
 export async function judgeFor(pool: Pool, generation: Generation): Promise<Judge> {
   return judgeWith(generation.classifierVersion, await loadPolicy(pool, generation.policyVersion));
+}
+
+/** The versions that a generation is judged by. */
+export type RuleVersions = Pick<Generation, 'classifierVersion' | 'policyVersion'>;
+
+/** See `judgeEndedAlike`. */
+export async function endedAlike(pool: Pool, one: RuleVersions, other: RuleVersions): Promise<boolean> {
+  const [a, b] = [await loadPolicy(pool, one.policyVersion), await loadPolicy(pool, other.policyVersion)];
+  return judgeEndedAlike({ ...one, ...a }, { ...other, ...b });
 }
 
 /**

@@ -1,7 +1,8 @@
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import { judgeWith } from '../classifier/classifier';
 import { verdictAt } from '../classifier/classified-run';
 import { factsOf } from '../classifier/facts-document';
+import type { ProblemClass } from '../domain/classification';
 import { cursorPages } from '../db/cursor-pages';
 import { inSnapshot } from '../db/transaction';
 import type { Instant } from '../events/instant';
@@ -9,7 +10,7 @@ import { COUNT_ALL } from '../event-store/event-store';
 import { START } from '../events/position';
 import { isOfSurfaces, liveGeneration } from '../projector/generations';
 import type { Generation } from '../projector/generations';
-import { judgeFor } from '../projector/live-classification';
+import { endedAlike, judgeFor } from '../projector/live-classification';
 import { loadPolicy } from '../projector/policies';
 import type { StoredFacts } from '../projector/run-states';
 import { wasFoundWrong } from '../audit/audit-results';
@@ -63,11 +64,13 @@ export async function planReplay(
   const { classifierVersion, policyVersion } = candidateOf(live, candidate);
   const before = await judgeFor(pool, live);
   const after = judgeWith(classifierVersion, await loadPolicy(pool, policyVersion));
+  const activeOnly = await endedAlike(pool, live, { classifierVersion, policyVersion });
   const tally = new MatrixTally();
   await inSnapshot(pool, async (client) => {
+    if (activeOnly) await tallyEnded(client, live, tally);
     const pages = cursorPages<Pick<StoredFacts, 'facts' | 'incomplete'>>(
       client,
-      `select facts, incomplete from ${live.schema}.run_facts`,
+      `select facts, incomplete from ${live.schema}.run_facts where ${activeOnly ? 'active' : 'true'}`,
       RUNS_PER_READ,
     );
     for await (const rows of pages)
@@ -102,6 +105,19 @@ export async function planReplay(
     ...(await estimate(pool, madeBy, madeBy === 'facts' ? comparison.runs : events)),
     ...comparison,
   };
+}
+
+/** An ended run has its class for good. */
+async function tallyEnded(
+  client: Pick<PoolClient, 'query'>,
+  { schema }: Generation,
+  tally: MatrixTally,
+): Promise<void> {
+  const { rows } = await client.query<{ workspace: string; problem_class: ProblemClass; runs: number }>(
+    `select workspace_id as workspace, problem_class, count(*)::int as runs
+     from ${schema}.run_facts where not active group by 1, 2`,
+  );
+  for (const { workspace, problem_class, runs } of rows) tally.addUnchanged(workspace, problem_class, runs);
 }
 
 export async function requireLive(pool: Pool): Promise<Generation> {

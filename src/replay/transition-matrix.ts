@@ -45,18 +45,30 @@ interface Cell {
 export class MatrixTally {
   private readonly cells = new Map<string, Cell>();
 
+  /** Runs that both judge alike. */
+  addUnchanged(workspaceId: string, problemClass: ProblemClass, runs: number): void {
+    this.cellOf({ workspaceId, from: problemClass, to: problemClass }).runs += runs;
+  }
+
   /** `because` is asked only where the class changes and the run is wanted as a sample. */
   add(at: Omit<Transition, 'runs'> & { readonly runId: string }, because: () => string): void {
     const { workspaceId, from, to, runId } = at;
-    const key = JSON.stringify([workspaceId, from, to]);
-    const cell = this.cells.get(key) ?? { transition: { workspaceId, from, to }, runs: 0, samples: [] };
-    this.cells.set(key, cell);
+    const cell = this.cellOf({ workspaceId, from, to });
     cell.runs += 1;
     if (from === to) return;
     const { samples } = cell;
     if (samples.length === SAMPLES_PER_TRANSITION && samples.at(-1)!.runId < runId) return;
     samples.push({ workspaceId, runId, from, to, because: because() });
     samples.sort((a, b) => (a.runId < b.runId ? -1 : 1)).splice(SAMPLES_PER_TRANSITION);
+  }
+
+  private cellOf(transition: Omit<Transition, 'runs'>): Cell {
+    const key = JSON.stringify([transition.workspaceId, transition.from, transition.to]);
+    const known = this.cells.get(key);
+    if (known) return known;
+    const cell = { transition, runs: 0, samples: [] };
+    this.cells.set(key, cell);
+    return cell;
   }
 
   comparison(asOf: string): Comparison {

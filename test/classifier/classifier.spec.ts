@@ -1,5 +1,5 @@
 import { fc } from '../support/properties';
-import { classifiers, judgeWith, LATEST_CLASSIFIER } from '../../src/classifier/classifier';
+import { classifiers, judgeEndedAlike, judgeWith, LATEST_CLASSIFIER } from '../../src/classifier/classifier';
 import { classifierV1 } from '../../src/classifier/classifier-v1';
 import { rowTimeline, rowVerdictAt, verdictAt } from '../../src/classifier/classified-run';
 import { parsePolicy } from '../../src/classifier/policy';
@@ -227,5 +227,51 @@ describe('a row', () => {
       expect(() => rowTimeline({ facts, timeline: one })).toThrow(
         'run run-1 at version 1: its classifier says',
       );
+  });
+});
+
+describe('rules that judge ended runs alike', () => {
+  it('judge each of them alike, whatever their limits and versions; and are told from others', () => {
+    const anyVersion = fc.constantFrom(...classifiers.keys());
+    // Half of the pairs differ in limits alone.
+    const anyPair = fc.tuple(anyPolicy, anyPolicy, fc.boolean()).map(([one, another, byLimits]) => {
+      const { types, outcomeClasses, reasonCodes, defaults } = one.policy;
+      const { retryable } = defaults;
+      const limits = { ...another.policy.defaults, retryable };
+      const other = byLimits ? { types, outcomeClasses, reasonCodes, defaults: limits } : another.policy;
+      return [one, { version: 5, policy: other }] as const;
+    });
+    let alike = 0;
+    fc.assert(
+      fc.property(anyPair, anyVersion, anyVersion, anyFacts, ([one, other], first, second, facts) => {
+        const rules = [
+          { classifierVersion: first, policy: one.policy },
+          { classifierVersion: second, policy: other.policy },
+        ] as const;
+        if (!judgeEndedAlike(...rules)) return;
+        alike += 1;
+        if (facts.status !== 'completed') return;
+        const [a, b] = [judgeWith(first, one)(facts), judgeWith(second, other)(facts)];
+        expect({ ...a, policyVersion: 0 }).toEqual({ ...b, policyVersion: 0 });
+      }),
+    );
+    expect(alike).toBeGreaterThan(20);
+  });
+
+  it.each([
+    ['an outcome', { outcomeClasses: { failed: 'none' } }],
+    ['a reason code', { reasonCodes: { known: 'none' } }],
+    ['whether runs can be retried', { defaults: { retryable: false } }],
+    ['whether runs of a type can be retried', { types: { backup: { retryable: false } } }],
+  ])('are others where %s is judged otherwise', (_what, file) => {
+    const rules = (given: unknown) => ({ classifierVersion: 1, policy: parsePolicy(given) });
+    expect(judgeEndedAlike(rules({}), rules({}))).toBe(true);
+    expect(judgeEndedAlike(rules({}), rules(file))).toBe(false);
+    expect(judgeEndedAlike(rules(file), rules({}))).toBe(false);
+  });
+
+  it('are no rules of a version that nobody has said so of', () => {
+    const { policy } = builtIn;
+    expect(judgeEndedAlike({ classifierVersion: 1, policy }, { classifierVersion: 99, policy })).toBe(false);
   });
 });

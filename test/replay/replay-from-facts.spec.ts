@@ -1,11 +1,14 @@
-import type { ProblemClass } from '../../src/domain/classification';
+import { parsePolicy } from '../../src/classifier/policy';
+import type { Judge, ProblemClass } from '../../src/domain/classification';
 import type { Surface } from '../../src/projector/surface';
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { auditSurfaces } from '../../src/audit/audit-surfaces';
 import { recordAuditResult } from '../../src/audit/audit-results';
+import { savePolicy } from '../../src/projector/policies';
 import { cutOver, rollBack } from '../../src/replay/cutover';
+import { diffGenerations } from '../../src/replay/generation-diff';
 import { ReplayEndedError } from '../../src/replay/build/building';
 import { buildGeneration } from '../../src/replay/build/generation-build';
 import type { BuildOptions } from '../../src/replay/build/generation-build';
@@ -14,7 +17,7 @@ import { previewEnding } from '../../src/replay/replay-requests';
 import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { eventually } from '../support/eventually';
-import { dumpGeneration } from '../support/projection';
+import { dumpGeneration, TEST_POLICY } from '../support/projection';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
@@ -81,6 +84,41 @@ describe('a replay from run facts', () => {
     const rows = await dumpGeneration(fixture.pool, generation.schema);
     await abortReplay(context, id, OPERATOR);
     expect(rows).toEqual(await rowsOf({ policyVersion: stricter, full: true }));
+  });
+
+  test('by other limits alone ended runs are neither read nor judged; the plan tells the diff, and the rows are those of the log', async () => {
+    const policy = parsePolicy({
+      ...TEST_POLICY,
+      defaults: { ...TEST_POLICY.defaults, runningStaleAfterSeconds: 90, queuedStaleAfterSeconds: 77 },
+    });
+    const policyVersion = await savePolicy(fixture.pool, policy, 'test', null);
+    const { madeBy, from: _from, to: _to, ...plan } = await planReplay(context, { policyVersion }, AS_OF);
+    expect(madeBy).toBe('facts');
+    expect(plan.changed).toBeGreaterThan(0);
+    const started = await startReplay(context, { policyVersion }, OPERATOR);
+    const judged: string[] = [];
+    const judgeOf = await judgeFor(fixture.pool, started);
+    const judge: Judge = (facts) => {
+      judged.push(facts.status);
+      return judgeOf(facts);
+    };
+    let generation = started;
+    for (let steps = 1; generation.state === 'building'; steps++) {
+      const halting = new AbortController();
+      let done = 0;
+      // Each sitting gets one step of judging further.
+      const onStep = () => void (generation.phase === 'judging' && ++done >= 1 && halting.abort());
+      generation = await buildInSteps(generation, { judge, onStep, runsPerPage: 20 }, halting.signal);
+      expect(steps).toBeLessThan(50);
+    }
+    expect(generation).toMatchObject({ state: 'ready', workDone: started.workTotal });
+    expect(judged.length).toBeGreaterThan(20);
+    expect(new Set(judged)).toEqual(new Set(['queued', 'running']));
+    const diff = await diffGenerations(fixture.pool, fixture.generation, generation, AS_OF);
+    expect(plan).toMatchObject(diff);
+    const rows = await dumpGeneration(fixture.pool, generation.schema);
+    await abortReplay(context, generation.id, OPERATOR);
+    expect(rows).toEqual(await rowsOf({ policyVersion, full: true }));
   });
 
   test('what is projected while tables are copied is in the new ones once', async () => {

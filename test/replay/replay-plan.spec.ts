@@ -9,7 +9,7 @@ test('a plan that met facts it could not judge never answered, and kept its conn
     await pool.query(
       `insert into ${generation.schema}.run_facts
          (run_id, workspace_id, facts, run, position, incomplete, active, problem_class)
-       select 'spoilt-' || n, 'w1', '{"status":7}', '{}', '1.1', false, false, 'none' from generate_series(1, 5000) n`,
+       select 'spoilt-' || n, 'w1', '{"status":7}', '{}', '1.1', false, true, 'none' from generate_series(1, 5000) n`,
     );
     await expect(planReplay(context, {}, AS_OF)).rejects.toThrow();
     expect(pool.idleCount).toBe(pool.totalCount);

@@ -3,7 +3,7 @@ import { openProjection } from '../../projector/generation-projector';
 import type { ProjectorOptions } from '../../projector/generation-projector';
 import { generationById, isHistorical } from '../../projector/generations';
 import type { Generation } from '../../projector/generations';
-import { judgeFor } from '../../projector/live-classification';
+import { endedAlike, judgeFor } from '../../projector/live-classification';
 import type { Surface } from '../../projector/surface';
 import { building, emptyTables, endOtherBuilders, refuseEnded, tableNames } from './building';
 import { copyTables } from './copy-tables';
@@ -83,7 +83,12 @@ async function build(generationId: number, buildOptions: BuildOptions, signal: A
     generation = await building(pool, generationId);
   }
   if (generation.phase === 'judging') {
-    await judgeAnew(generation, await judgeFor(pool, await sourceOf(pool, generation)), options, signal);
+    const source = await sourceOf(pool, generation);
+    const before = {
+      judge: await judgeFor(pool, source),
+      endedAlike: await endedAlike(pool, source, generation),
+    };
+    await judgeAnew(generation, before, options, signal);
     if (signal.aborted) return;
     await enterPhase(pool, generation, 'following');
     generation = await building(pool, generationId);

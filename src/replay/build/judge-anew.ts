@@ -26,6 +26,13 @@ export interface JudgeAnewOptions extends FoldingOptions, StepOptions {
   readonly runsPerPage?: number;
 }
 
+/** How the runs were judged whose rows are in the tables. */
+export interface JudgedBefore {
+  readonly judge: Judge;
+  /** Ended runs are judged alike by both: their rows stay, and nobody looks at them. */
+  readonly endedAlike: boolean;
+}
+
 /**
  * Brings tables that hold what `before` says of each run to what `judge` says. A surface is a pure function of a run's
  * facts and timeline: of runs on which both agree every row stays, of the others the difference is written, as the
@@ -33,7 +40,7 @@ export interface JudgeAnewOptions extends FoldingOptions, StepOptions {
  */
 export async function judgeAnew(
   generation: Generation,
-  before: Judge,
+  { judge: before, endedAlike }: JudgedBefore,
   { pool, store, surfaces, judge, runsPerPage = RUNS_PER_PAGE, giveWay, onStep }: JudgeAnewOptions,
   signal: AbortSignal,
 ): Promise<void> {
@@ -42,7 +49,9 @@ export async function judgeAnew(
   const connection = await openTableConnection(pool);
   try {
     let from = await judgedUpTo(connection, generation);
-    const page = (after: string | null) => readPage(pool, generation, after, runsPerPage);
+    if (from === null && endedAlike) from = await passOverEnded(connection, generation);
+    const which = endedAlike ? 'active' : 'true';
+    const page = (after: string | null) => readPage(pool, generation, { which, after, runsPerPage });
     let reading = page(from);
     for (let rows = await reading; rows.length > 0 && !signal.aborted; rows = await reading) {
       const upTo = rows.at(-1)!.run_id;
@@ -74,11 +83,15 @@ interface RunRow extends StoredFacts {
 async function readPage(
   pool: Pool,
   { schema }: Generation,
-  after: string | null,
-  runsPerPage: number,
+  {
+    which,
+    after,
+    runsPerPage,
+  }: { readonly which: string; readonly after: string | null; readonly runsPerPage: number },
 ): Promise<RunRow[]> {
   const { rows } = await pool.query<RunRow>(
-    `select run_id, facts, position, incomplete from ${schema}.run_facts where run_id > $1 order by run_id limit $2`,
+    `select run_id, facts, position, incomplete from ${schema}.run_facts
+     where ${which} and run_id > $1 order by run_id limit $2`,
     [after ?? '', runsPerPage],
   );
   return rows;
@@ -147,6 +160,18 @@ async function judgedUpTo(connection: TableConnection, { id }: Generation): Prom
     [id],
   );
   return rows[0]?.judged_up_to ?? null;
+}
+
+/** Counts them as judged. Answers where the others begin. */
+async function passOverEnded(connection: TableConnection, { id, schema }: Generation): Promise<string> {
+  const { rowCount } = await connection.query(
+    `update opstruth.generations
+     set judged_up_to = '', work_done = (select count(*) from ${schema}.run_facts where not active), checkpoint_at = clock_timestamp()
+     where id = $1 and state = 'building' and phase = 'judging' and judged_up_to is null`,
+    [id],
+  );
+  refuseEnded(id, rowCount);
+  return '';
 }
 
 interface JudgedPage {
