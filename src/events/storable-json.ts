@@ -15,3 +15,9 @@ export function storableJson(json: string): string {
 export function isStorableJson(json: string): boolean {
   return storableJson(json) === json;
 }
+
+/** A text with U+FFFD in the place of what cannot be stored. */
+export function storableText(text: string): string {
+  // oxlint-disable-next-line no-control-regex
+  return text.replace(/\u0000|\p{Cs}/gu, '\ufffd');
+}

@@ -3,6 +3,7 @@ import type { ClassifiedRun } from '../classifier/classified-run';
 import { factsJson } from '../classifier/facts-document';
 import { storedRunJson } from '../classifier/run-row';
 import { parsePosition } from '../events/position';
+import { storableText } from '../events/storable-json';
 import type { ParkedLetter } from './fold-batch';
 import type { Columns, Row } from './surface';
 
@@ -96,9 +97,10 @@ export function letterRow({ event, cause }: ParkedLetter): Row {
   return {
     stream_id: event.streamId,
     revision: event.revision,
-    event_type: event.type,
+    // Whatever another writer has left in the log: what cannot be written down cannot be parked, and would stop all.
+    event_type: storableText(event.type),
     commit: String(event.position.commit),
     prepare: String(event.position.prepare),
-    cause,
+    cause: cause === null ? null : storableText(cause),
   };
 }

@@ -354,6 +354,26 @@ describe('the projector engine', () => {
     expect(await count(fixture, 'run_facts', 'not incomplete')).toBe(1);
   });
 
+  test('an event of an unstorable type stopped the projector, which could not park it', async () => {
+    const { pool, store, generation } = fixture;
+    await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);
+    // As another writer may leave it in EventStoreDB.
+    const odd: EventStore = {
+      ...store,
+      readAll: async (...given) =>
+        (await store.readAll(...given)).map((event) =>
+          event.streamId === streamOf('bad') && event.revision === 1
+            ? { ...event, type: 'Odd\u0000\ud83d' }
+            : event,
+        ),
+    };
+    await fixture.catchUp(generation, { store: odd });
+    expect(await listParked(pool, generation)).toMatchObject([
+      { runId: 'bad', revision: 1, eventType: 'Odd\ufffd\ufffd', events: 2 },
+    ]);
+    expect(await count(fixture, 'operations_hub_runs')).toBe(2);
+  });
+
   test('a surface that could not show what an event did parked the run from the first event of the batch on', async () => {
     const { pool, generation, options } = fixture;
     await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);
