@@ -9,25 +9,12 @@ import type { Surface } from '../../src/projector/surface';
 import { testClock } from '../support/database';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
+import { queueCommand } from '../support/queue-command';
 import { adminToken, createReadApp, getFrom, systemToken } from './read-fixture';
 
 const AT = '2026-01-01T00:00:00.000Z';
 
-const queue = (runId: string, tenantId: string) => ({
-  runId,
-  command: {
-    kind: 'queue' as const,
-    at: AT,
-    workspaceId: 'w1',
-    tenantId,
-    type: 'sync',
-    initiator: null,
-    context: {},
-    summaryCounts: null,
-    predecessorRunId: null,
-    origin: null,
-  },
-});
+const queue = (runId: string, tenantId: string) => ({ runId, command: queueCommand(AT, { tenantId }) });
 
 let fixture: ProjectionFixture;
 let app: NestFastifyApplication;

@@ -16,6 +16,7 @@ import { discardParked, listParked, previewDiscard, retryParked } from '../../sr
 import { eventually } from '../support/eventually';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
+import { queueCommand } from '../support/queue-command';
 
 const WORKLOAD: WorkloadOptions = {
   seed: 7,
@@ -30,21 +31,7 @@ const WORKLOAD: WorkloadOptions = {
 };
 const T0 = '2026-01-01T00:00:00.000Z';
 
-function queue(runId: string, at = T0) {
-  const command = {
-    kind: 'queue' as const,
-    at,
-    workspaceId: 'w1',
-    tenantId: 't1',
-    type: 'sync',
-    initiator: null,
-    context: {},
-    summaryCounts: null,
-    predecessorRunId: null,
-    origin: null,
-  };
-  return { runId, command };
-}
+const queue = (runId: string, at = T0) => ({ runId, command: queueCommand(at) });
 
 function startedAndCancelled(runId: string) {
   return [

@@ -10,25 +10,12 @@ import { testClock } from '../support/database';
 import { createProjectionFixture } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
 import { eventually } from '../support/eventually';
+import { queueCommand } from '../support/queue-command';
 
 const T0 = '2026-01-01T00:00:00.000Z';
 const TTL_SECONDS = 1;
 
-function queue(runId: string) {
-  const command = {
-    kind: 'queue' as const,
-    at: T0,
-    workspaceId: 'w1',
-    tenantId: 't1',
-    type: 'sync',
-    initiator: null,
-    context: {},
-    summaryCounts: null,
-    predecessorRunId: null,
-    origin: null,
-  };
-  return { runId, command };
-}
+const queue = (runId: string) => ({ runId, command: queueCommand(T0) });
 
 describe('several projector processes', () => {
   let fixture: ProjectionFixture;

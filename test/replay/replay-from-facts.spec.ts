@@ -18,6 +18,7 @@ import { abortReplay, retireGeneration, startReplay } from '../../src/replay/rep
 import { simulateWorkload } from '../../src/simulator/workload';
 import { eventually } from '../support/eventually';
 import { dumpGeneration, TEST_POLICY } from '../support/projection';
+import { queueCommand } from '../support/queue-command';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
@@ -154,23 +155,12 @@ describe('a replay from run facts', () => {
   test.each([{ full: true }, { full: false }])(
     'of a run that cannot be shown the place kept its position, and an audit found that wrong: %j',
     async ({ full }) => {
-      const queued = {
-        kind: 'queue' as const,
-        at: AS_OF,
-        workspaceId: 'alone',
-        tenantId: null,
-        type: 'sync',
-        initiator: null,
-        context: {},
-        summaryCounts: null,
-        predecessorRunId: null,
-        origin: null,
-      };
+      const queued = queueCommand(AS_OF, { workspaceId: 'alone', tenantId: null });
       await fixture.write([{ runId: 'shown', command: queued }]);
       const runId = 'not shown';
       await fixture.write([
         { runId, command: queued },
-        { runId, command: { ...queued, kind: 'complete', outcome: 'partially_succeeded', ...NOTHING_TOLD } },
+        { runId, command: { kind: 'complete', at: AS_OF, outcome: 'partially_succeeded', ...NOTHING_TOLD } },
       ]);
       await fixture.catchUp();
       const surfaces = fixture.options.surfaces.map((surface) => unableToShow(surface, runId, 'none'));
