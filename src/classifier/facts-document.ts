@@ -16,6 +16,7 @@ const USUAL_FACTS = {
   lastHeartbeatAt: null,
   completedAt: null,
   progressMovedAt: null,
+  countsToldAt: null,
   heartbeatsSinceProgress: 0,
   summaryCounts: null,
   failureSummary: [],

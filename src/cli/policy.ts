@@ -19,7 +19,7 @@ export async function showPolicy(output: Output, version: number | undefined): P
     const shown = await loadPolicy(pool, version ?? generation.policyVersion);
     output.result(shown, ({ policy }) => [
       `policy version ${shown.version}${shown.version === generation.policyVersion ? ', in force' : ''}`,
-      JSON.stringify(policy, null, 2),
+      ...JSON.stringify(policy, null, 2).split('\n'),
     ]);
   });
 }

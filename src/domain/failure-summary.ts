@@ -28,7 +28,7 @@ export function sanitiseFailures(reported: readonly ReportedFailure[]): Failure[
 
 function sanitise({ code, message, count }: ReportedFailure): Failure {
   return {
-    code: cut(onOneLine(code.slice(0, MAX_SEARCHED)), MAX_CODE) || 'unknown',
+    code: sentence(code, MAX_CODE) || 'unknown',
     message: sentence(message, MAX_MESSAGE),
     count,
   };
@@ -63,9 +63,12 @@ const VALUE = String.raw`"[^"]*"?|'[^']*'?|[^\s,;&"']+`;
  * Every repetition before a fixed text is bounded: a worker's message must not cost seconds.
  */
 const SECRETS: readonly (readonly [RegExp, string])[] = [
-  [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/gs, '***'],
+  [
+    /-----BEGIN [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY(?: BLOCK)?-----|$)/gs,
+    '***',
+  ],
   // With a digit, padding or mixed case: `Basic checks` is no credential.
-  [/\b([Bb]earer|[Bb]asic)\s+(?=[\w.~+/-]*(?:[\d=]|[a-z][A-Z]))[\w.~+/=-]{6,}/g, '$1 ***'],
+  [/\b([Bb]earer|BEARER|[Bb]asic|BASIC)\s+(?=[\w.~+/-]*(?:[\d=]|[a-z][A-Z]))[\w.~+/=-]{6,}/g, '$1 ***'],
   [/([a-z][a-z0-9+.-]{0,30}:\/\/[^\s:/@]{0,200}):[^\s/@]{1,500}@/gi, '$1:***@'],
   [new RegExp(String.raw`(${NAME})(["']?\s*[:=]\s*)(?:${VALUE})`, 'gi'), '$1$2***'],
   [/\beyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?/g, '***'],

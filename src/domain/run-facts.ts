@@ -49,6 +49,8 @@ export interface RunFacts {
   readonly completedAt: Instant | null;
   /** When the counts last moved (not merely beat), and the heartbeats since. */
   readonly progressMovedAt: Instant | null;
+  /** Of the newest report that told counts, the same or others. */
+  readonly countsToldAt: Instant | null;
   readonly heartbeatsSinceProgress: number;
   readonly summaryCounts: SummaryCounts | null;
   readonly failureSummary: readonly Failure[];
@@ -127,6 +129,7 @@ function queued(runId: string, event: Extract<RecordedRunEvent, { type: 'Operati
     lastHeartbeatAt: null,
     completedAt: null,
     progressMovedAt: null,
+    countsToldAt: null,
     heartbeatsSinceProgress: 0,
     summaryCounts: definition.summaryCounts,
     failureSummary: [],
@@ -154,11 +157,14 @@ function changesOf(facts: RunFacts, event: RecordedRunEvent): Partial<RunFacts> 
     case 'OperationRunProgressed': {
       refuseIfCompleted(facts, event);
       const { occurredAt, summaryCounts } = event.data;
+      const { progressMovedAt, countsToldAt } = facts;
       // Of a time before the counts came to what they are: it would take them back, and their instant with them.
-      if (facts.progressMovedAt !== null && isLater(facts.progressMovedAt, occurredAt)) return {};
+      const since = summaryCounts === null ? progressMovedAt : countsToldAt;
+      if (since !== null && isLater(since, occurredAt)) return {};
       const moved = summaryCounts !== null && !sameCounts(summaryCounts, facts.summaryCounts);
       return {
         lastHeartbeatAt: latest(facts.lastHeartbeatAt, occurredAt),
+        ...(summaryCounts !== null && { countsToldAt: occurredAt }),
         ...(moved
           ? { summaryCounts, progressMovedAt: occurredAt, heartbeatsSinceProgress: 0 }
           : { heartbeatsSinceProgress: facts.heartbeatsSinceProgress + 1 }),

@@ -33,5 +33,8 @@ function refusal({ facts, timeline, incomplete }: ClassifiedRun, command: RunCom
   if (incomplete) return 'one of its events could not be applied, and waits for an operator';
   const decision = decide(facts, command, () => timeline);
   if (!decision.accepted) return decision.rejection.message;
-  return decision.events.length === 0 ? `its resolution is ${facts.resolution} already` : null;
+  if (decision.events.length > 0) return null;
+  return command.kind === 'cancel'
+    ? 'it is cancelled already'
+    : `its resolution is ${facts.resolution} already`;
 }

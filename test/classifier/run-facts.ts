@@ -32,6 +32,7 @@ export function queuedRun(over: Partial<RunFacts> = {}): RunFacts {
     lastHeartbeatAt: null,
     completedAt: null,
     progressMovedAt: null,
+    countsToldAt: null,
     heartbeatsSinceProgress: 0,
     summaryCounts: null,
     failureSummary: [],

@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parsePolicy } from '../../src/classifier/policy';
+import { createOutput } from '../../src/cli/output';
 import type { Output } from '../../src/cli/output';
 import { showParked } from '../../src/cli/parked';
 import { diffPolicies, propose, showPolicies, showPolicy } from '../../src/cli/policy';
@@ -65,6 +66,18 @@ test('a file that an editor had begun with a byte order mark was called no JSON'
   const marked = join(folder, 'marked.json');
   await writeFile(marked, '\ufeff{ "defaults": { "runningStaleAfterSeconds": 77 } }');
   expect(await run((output) => propose(output, marked, null))).toMatchObject({ errors: '', exitCode: 0 });
+});
+
+test('show printed its policy on one line, which propose did not take', async () => {
+  const write = jest.spyOn(process.stdout, 'write').mockImplementation(() => true);
+  await showPolicy(createOutput(false), undefined);
+  const shown = write.mock.calls.map(([text]) => String(text)).join('');
+  write.mockRestore();
+  const [title, ...json] = shown.split('\n');
+  expect(title).toMatch(/^policy version \d+, in force$/);
+  const again = join(folder, 'shown.json');
+  await writeFile(again, json.join('\n'));
+  expect(await run((output) => propose(output, again, null))).toMatchObject({ errors: '', exitCode: 0 });
 });
 
 test('diff tells what is in effect where a type falls back to the defaults, as plain values', async () => {

@@ -30,8 +30,15 @@ describe('a failure as a worker reports it', () => {
     ['jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.sig-nature', 'jwt ***'],
     ['key AKIAABCDEFGHIJKLMNOP denied', 'key *** denied'],
     ['-----BEGIN RSA PRIVATE KEY----- MIIE -----END RSA PRIVATE KEY----- bad', '*** bad'],
+    ['-----BEGIN PGP PRIVATE KEY BLOCK----- lQOY -----END PGP PRIVATE KEY BLOCK----- bad', '*** bad'],
+    ['BEARER abc123def456', 'BEARER ***'],
   ])('%j keeps no secret', (message, expected) => {
     expect(kept(message)).toBe(expected);
+  });
+
+  it('kept a secret that stood in the code', () => {
+    const [failure] = sanitiseFailures([{ code: 'token=abc123secret', message: 'x', count: 1 }]);
+    expect(failure!.code).toBe('token=***');
   });
 
   it('keeps no half of a secret that stood where the message was cut', () => {

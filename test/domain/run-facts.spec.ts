@@ -91,6 +91,23 @@ describe('heartbeats', () => {
     expect(facts?.timeline.at(-1)).toMatchObject({ count: 5, lastAt: at(60) });
   });
 
+  it('that arrived late took back counts that a newer one had told once more', () => {
+    const facts = given(
+      c.queue(),
+      c.progress(10, { n: 5 }),
+      c.progress(50, { n: 5 }),
+      c.progress(30, { n: 4 }),
+      c.progress(40),
+    );
+    expect(facts).toMatchObject({
+      summaryCounts: { n: 5 },
+      progressMovedAt: at(10),
+      countsToldAt: at(50),
+      lastHeartbeatAt: at(50),
+      heartbeatsSinceProgress: 2,
+    });
+  });
+
   it('without counts hold up none that come late', () => {
     const facts = given(c.queue(), c.progress(60), c.progress(30, { n: 3 }));
     expect(facts).toMatchObject({
@@ -148,7 +165,7 @@ function checkStep(before: RunFacts | null, after: RunFacts): void {
     expect(WEIGHT[after.lateReport!.kind]).toBeGreaterThanOrEqual(WEIGHT[before.lateReport.kind]);
     if (before.lateReport.kind === 'completed') expect(after.lateReport).toEqual(before.lateReport);
   }
-  for (const field of ['lastHeartbeatAt', 'progressMovedAt'] as const)
+  for (const field of ['lastHeartbeatAt', 'progressMovedAt', 'countsToldAt'] as const)
     if (before[field] !== null) expect(micros(after[field]!)).toBeGreaterThanOrEqual(micros(before[field]));
   expect(after.successorRunIds.slice(0, before.successorRunIds.length)).toEqual(before.successorRunIds);
   expect([after.runId, after.workspaceId, after.tenantId]).toEqual([

@@ -105,6 +105,14 @@ test('a reconciled run keeps its lineage, with the late report that came after',
   expect(body.data.decisionZone.evidence.map(({ label }) => label)).toContain('Late report');
 });
 
+test.each(['admin', 'system'] as const)(
+  'the %s page of a cancelled run gave its resolution as the reason why it cannot be cancelled',
+  async (plane) => {
+    const run = classified(completedRun({ outcome: 'cancelled' }));
+    expect((await allowedOn(run, plane)).cancel).toBe('it is cancelled already');
+  },
+);
+
 test('a run out of scope is not there', async () => {
   await fixture.show([classified(completedRun({ tenantId: null }))]);
   const limited = await adminToken([{ id: 'w1', tenants: ['t1'] }]);
