@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { Client } from 'pg';
 import type { Output } from '../../src/cli/output';
 import {
   abortReplayVerb,
@@ -76,6 +77,21 @@ async function run(work: (output: Output) => Promise<void>, json = false) {
   const exitCode = process.exitCode ?? 0;
   process.exitCode = undefined;
   return { ...told, text: told.lines.join('\n'), exitCode };
+}
+
+/** How many statements of this text were sent since, on whichever connection. */
+function countStatements(text: RegExp): () => number {
+  // oxlint-disable-next-line typescript/unbound-method -- called on the connection below
+  const send = Client.prototype.query as (...given: unknown[]) => unknown;
+  let sent = 0;
+  jest.spyOn(Client.prototype, 'query').mockImplementation(function (
+    this: Client,
+    ...given: unknown[]
+  ): unknown {
+    if (typeof given[0] === 'string' && text.test(given[0].trim())) sent += 1;
+    return send.apply(this, given);
+  });
+  return () => sent;
 }
 
 const liveId = async () => (await liveGeneration(fixture.pool))!.id;
@@ -262,8 +278,9 @@ test('a build that another process took over while this one was paused ended wit
   });
   const takeOver = `update opstruth.leases set holder = 'another process', expires_at = now() + interval '1 hour' where name = $1`;
   expect((await pool.query(takeOver, [`replay-${id}`])).rowCount).toBe(1);
-  // It renews its lease every 1.7 s.
-  await new Promise((resolve) => setTimeout(resolve, 2_000));
+  // With the second try to renew its lease it knows what the first was answered.
+  const tries = countStatements(/^insert into opstruth\.leases/);
+  await eventually(() => Promise.resolve(tries() >= 2));
   await reader.query('commit');
   reader.release();
   await new Promise((resolve) => setTimeout(resolve, 700));
