@@ -1,3 +1,4 @@
+import os from 'node:os';
 import { Command } from 'commander';
 import { Client } from 'pg';
 import type { Output } from '../../src/cli/output';
@@ -58,6 +59,8 @@ beforeEach(async () => {
   fixture = await createReplaysFixture('postgres');
   Object.assign(process.env, { DATABASE_URL: fixture.pool.options.connectionString, OPSTRUTH_ACTOR: 'olga' });
   errors = [];
+  // A builder gives way to all others, and here it is the process of all further specs too.
+  jest.spyOn(os, 'setPriority').mockImplementation(() => undefined);
   jest.spyOn(process.stderr, 'write').mockImplementation((text) => {
     errors.push(String(text));
     return true;
