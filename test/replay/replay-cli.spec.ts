@@ -1,5 +1,4 @@
 import os from 'node:os';
-import { Command } from 'commander';
 import { Client } from 'pg';
 import type { Output } from '../../src/cli/output';
 import {
@@ -15,7 +14,6 @@ import {
   startReplayVerb,
 } from '../../src/cli/replay';
 import { discardParkedEvent, retryParkedStream, showParked } from '../../src/cli/parked';
-import { addReplayCommands } from '../../src/cli/replay-commands';
 import { fail } from '../../src/cli/fail';
 import { START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
@@ -390,29 +388,4 @@ test("a parked stream that is no run's could not be named on the command line", 
     expect(ended).toMatchObject({ code: 1, stdout: '' });
     expect(JSON.parse(ended.stderr)).toEqual({ error: expect.stringMatching(/^give .*--stream/) as string });
   }
-});
-
-test('the command line hands flags over as the verbs take them, and refuses others', async () => {
-  const calls: unknown[][] = [];
-  const program = new Command().exitOverride();
-  addReplayCommands(program, () => (...args) => {
-    calls.push(args.slice(0, -1));
-    return Promise.resolve();
-  });
-  await program.parseAsync(['replay', 'cutover', '7', '--max-change', '2.5', '--force'], { from: 'user' });
-  await program.parseAsync(['replay', 'start', '--policy', '3', '--full', '--until', '1.2'], {
-    from: 'user',
-  });
-  await program.parseAsync(['replay', 'rollback', '--dry-run', '--from', '4'], { from: 'user' });
-  expect(calls).toEqual([
-    [7, { maxChange: 2.5, force: true }],
-    [{ policy: 3, full: true, until: { position: { commit: 1n, prepare: 2n } } }],
-    [{ dryRun: true, from: 4 }],
-  ]);
-  for (const command of program.commands[0]!.commands)
-    command.exitOverride().configureOutput({ writeErr: () => undefined });
-  for (const wrong of ['101', '-1', '', 'many'])
-    await expect(
-      program.parseAsync(['replay', 'cutover', '7', '--max-change', wrong], { from: 'user' }),
-    ).rejects.toThrow('from 0 to 100');
 });
