@@ -106,12 +106,18 @@ const BUILT_IN_CLASSES: Record<TerminalOutcome, TerminalClass> = {
 /** Reads the text of a policy file. Throws PolicyFileError for what is not JSON, and what `parsePolicy` throws. */
 export function policyOfText(text: string): Policy {
   let json: unknown;
+  let shadowed = false;
   try {
     // Some editors begin a file with a byte order mark.
-    json = JSON.parse(text.replace(/^\uFEFF/, ''));
+    json = JSON.parse(text.replace(/^\uFEFF/, ''), (key, value: unknown) => {
+      shadowed ||= key === '__proto__';
+      return value;
+    });
   } catch (cause) {
     throw new PolicyFileError(`is not JSON: ${(cause as Error).message}`);
   }
+  // Whatever copies an object passes this name over, and the entry would be lost without a word.
+  if (shadowed) throw new PolicyFileError('has a field "__proto__", which nothing can be called');
   return parsePolicy(json);
 }
 

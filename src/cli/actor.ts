@@ -1,6 +1,7 @@
 import { userInfo } from 'node:os';
 import { ConfigError } from '../config';
 import { idSchema } from '../events/operation-run-events';
+import { inputWords } from '../http/input-words';
 
 /**
  * Who acts, as kept with what was done: OPSTRUTH_ACTOR, else the account that this process runs under. Not USER, which
@@ -9,7 +10,7 @@ import { idSchema } from '../events/operation-run-events';
 export function actorName(): string {
   const named = process.env.OPSTRUTH_ACTOR?.trim();
   if (named) {
-    const checked = idSchema.safeParse(named);
+    const checked = idSchema.safeParse(named, { error: inputWords });
     if (checked.success) return checked.data;
     throw new ConfigError(checked.error.issues.map(({ message }) => `OPSTRUTH_ACTOR: ${message}`));
   }

@@ -68,6 +68,16 @@ test('a file that an editor had begun with a byte order mark was called no JSON'
   expect(await run((output) => propose(output, marked, null))).toMatchObject({ errors: '', exitCode: 0 });
 });
 
+test('a type called "__proto__" was lost without a word', async () => {
+  const odd = join(folder, 'odd.json');
+  await writeFile(odd, '{ "types": { "__proto__": { "runningStaleAfterSeconds": 77 } } }');
+  const told = await run((output) => propose(output, odd, null));
+  expect(told).toMatchObject({
+    errors: `${odd}: has a field "__proto__", which nothing can be called\n`,
+    exitCode: 1,
+  });
+});
+
 test('show printed its policy on one line, which propose did not take', async () => {
   const write = jest.spyOn(process.stdout, 'write').mockImplementation(() => true);
   await showPolicy(createOutput(false), undefined);
