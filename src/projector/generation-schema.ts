@@ -9,18 +9,24 @@ const FOLD_VERSION = 2;
 const STORAGE =
   'with (fillfactor = 80, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05)';
 
+/**
+ * Ids are others' words, ordered by code point whatever the database's locale: lists have the same order on every server, an
+ * upgrade of its locales breaks no index, and comparing is cheap.
+ */
+const TEXT = 'text collate "C"';
+
 /** The engine's own tables: what every generation needs whatever its surfaces. */
 function engineTables(schema: string): string[] {
   return [
     `create table ${schema}.run_facts (
-  run_id text not null, workspace_id text not null, tenant_id text, facts json not null, run json not null, position text not null,
-  incomplete boolean not null, active boolean not null, reconcile_due_at timestamptz,
-  problem_class text not null, stale_at timestamptz) ${STORAGE}`,
+  run_id ${TEXT} not null, workspace_id ${TEXT} not null, tenant_id ${TEXT}, facts json not null, run json not null,
+  position text not null, incomplete boolean not null, active boolean not null, reconcile_due_at timestamptz,
+  problem_class ${TEXT} not null, stale_at timestamptz) ${STORAGE}`,
     `create table ${schema}.scope_positions (
-  workspace_id text not null, tenant_id text, commit numeric(20) not null, prepare numeric(20) not null)`,
+  workspace_id ${TEXT} not null, tenant_id ${TEXT}, commit numeric(20) not null, prepare numeric(20) not null)`,
     `create unique index scope_positions_key on ${schema}.scope_positions (workspace_id, tenant_id) nulls not distinct`,
     `create table ${schema}.parked_events (
-  stream_id text not null, revision int not null, event_type text not null,
+  stream_id ${TEXT} not null, revision int not null, event_type text not null,
   commit numeric(20) not null, prepare numeric(20) not null,
   cause text, parked_at timestamptz not null default now(), primary key (stream_id, revision))`,
   ];
@@ -112,6 +118,6 @@ export const SQL_TYPES = {
   json: 'json',
 } as const;
 
-function columnSql(column: Column): string {
-  return `${SQL_TYPES[column.type]}${column.nullable ? '' : ' not null'}`;
+function columnSql({ type, nullable }: Column): string {
+  return `${type === 'text' ? TEXT : SQL_TYPES[type]}${nullable ? '' : ' not null'}`;
 }

@@ -19,6 +19,9 @@ const TMPFS = 0x01021994;
 /** The server alone may keep two of log before it begins to take the oldest away. */
 const ROOM_BYTES = 4 * 1024 ** 3;
 
+/** Others' databases order words as their language does, and not as ours do: nothing may depend on it. */
+const OTHER_LOCALE = `template template0 locale_provider icu icu_locale 'en-US'`;
+
 declare global {
   var opstruthTestServer: { embedded?: EmbeddedPostgres; home?: string; server: TestServer } | undefined;
 }
@@ -43,7 +46,7 @@ export default async function globalSetup(): Promise<void> {
       embedded = await openServer(homeIn(home));
       const server = { adminUrl: embedded.url, template: 'opstruth_template' };
       globalThis.opstruthTestServer = { embedded, home, server };
-      await makeTemplate(server);
+      await makeTemplate(server, OTHER_LOCALE);
     } catch (error) {
       // Jest runs no teardown after a failed setup.
       await embedded?.stop();
@@ -83,9 +86,9 @@ async function removeOutside(home: string): Promise<void> {
   if (folder !== undefined) await rm(folder, { recursive: true, force: true });
 }
 
-async function makeTemplate(server: TestServer): Promise<void> {
+async function makeTemplate(server: TestServer, options = ''): Promise<void> {
   await onDatabase(server.adminUrl, (client) =>
-    client.query(`create database ${client.escapeIdentifier(server.template)}`),
+    client.query(`create database ${client.escapeIdentifier(server.template)} ${options}`),
   );
   const pool = openPool(urlOfDatabase(server.adminUrl, server.template), {
     max: 2,
