@@ -23,8 +23,10 @@ export function migrationsFolder(): string {
 /**
  * Applies the SQL files that this database has not seen, in order of their numbers, all or none, under a lock: of
  * several processes that start at once one migrates and the others wait. Returns the names applied; idempotent.
+ * Throws MigrationError, for a server that cannot be used as well.
  */
 export async function migrate(pool: Pool, folder = migrationsFolder()): Promise<string[]> {
+  await requireUsable(pool);
   const migrations = await readMigrations(folder);
   const migrator = new Migrator({
     db: kyselyOn<unknown>(pool),
@@ -42,6 +44,21 @@ export async function migrate(pool: Pool, folder = migrationsFolder()): Promise<
     });
   }
   return (results ?? []).map(({ migrationName }) => migrationName);
+}
+
+/** `nulls not distinct` came with 15. */
+const OLDEST_SERVER = 15;
+
+/** What would otherwise fail in the middle of a migration, or with the first run whose id has an umlaut. */
+async function requireUsable(pool: Pool): Promise<void> {
+  const { rows } = await pool.query<{ version: string; encoding: string }>(
+    `select current_setting('server_version') as version, current_setting('server_encoding') as encoding`,
+  );
+  const { version, encoding } = rows[0]!;
+  if (parseInt(version, 10) < OLDEST_SERVER)
+    throw new MigrationError(`the server is PostgreSQL ${version}; ${OLDEST_SERVER} or newer is needed`);
+  if (encoding !== 'UTF8')
+    throw new MigrationError(`the database has the encoding ${encoding}; it must be UTF8`);
 }
 
 /** Those of the migrations this build knows that have not been applied. A newer database is fine: migrations only add. */

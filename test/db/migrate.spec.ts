@@ -1,9 +1,11 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Pool } from 'pg';
 import { openPool } from '../../src/db/database';
-import { migrate, migrationsFolder, missingMigrations } from '../../src/db/migrate';
+import { migrate, MigrationError, migrationsFolder, missingMigrations } from '../../src/db/migrate';
 import { createTestDatabase } from '../support/database';
+import { urlOfDatabase } from '../support/server';
 import type { TestDatabase } from '../support/database';
 
 describe('migrate', () => {
@@ -31,6 +33,29 @@ describe('migrate', () => {
 
   const ids = async (table: string) =>
     (await database.pool.query<{ id: number }>(`select id from opstruth.${table}`)).rows.map(({ id }) => id);
+
+  test('a database of another encoding was migrated, and refused the first name with an umlaut', async () => {
+    const name = `${new URL(database.url).pathname.slice(1)}_ascii`;
+    await database.pool.query(
+      `create database ${name} template template0 encoding 'SQL_ASCII' locale 'C' locale_provider libc`,
+    );
+    const pool = openPool(urlOfDatabase(database.url, name), { max: 1, applicationName: 'test' });
+    try {
+      await expect(migrate(pool, folder)).rejects.toThrow(
+        new MigrationError('the database has the encoding SQL_ASCII; it must be UTF8'),
+      );
+    } finally {
+      await pool.end();
+      await database.pool.query(`drop database ${name}`);
+    }
+  });
+
+  test('an older server was told by a statement that it does not understand', async () => {
+    const pool = { query: () => ({ rows: [{ version: '14.11 (Debian 14.11-1)', encoding: 'UTF8' }] }) };
+    await expect(migrate(pool as unknown as Pool, folder)).rejects.toThrow(
+      'the server is PostgreSQL 14.11 (Debian 14.11-1); 15 or newer is needed',
+    );
+  });
 
   test('applies every file in order, with all its statements', async () => {
     expect(await missingMigrations(database.pool, folder)).toEqual({
