@@ -14,8 +14,7 @@ function mayImportOnly(folder, allowed, comment) {
   };
 }
 
-/** Small tools that know nothing of the product: anybody may use them. */
-const tool = (name) => `^src/${name}\\.ts$`;
+const CONFIG = '^src/config\\.ts$';
 
 /** @type {import('dependency-cruiser').IConfiguration} */
 module.exports = {
@@ -40,11 +39,12 @@ module.exports = {
       from: { path: '^(src|projections)/' },
       to: { dependencyTypes: ['npm-dev'], dependencyTypesNot: ['type-only'] },
     },
+    mayImportOnly('tools', [], 'They know nothing of the product: anybody may use them.'),
     mayImportOnly('events', [], 'Events are the vocabulary: they know nobody.'),
     mayImportOnly('domain', [own('events')], 'Decisions depend on events alone.'),
     mayImportOnly(
       'event-store',
-      [own('events'), own('db'), tool('abortable')],
+      [own('events'), own('db'), own('tools')],
       'The log knows events, not what they mean.',
     ),
     mayImportOnly(
@@ -54,29 +54,18 @@ module.exports = {
     ),
     mayImportOnly(
       'db',
-      [own('events'), own('embedded-postgres'), tool('config'), tool('package-folder')],
+      [own('events'), own('embedded-postgres'), own('tools'), CONFIG],
       'Connections know nothing of the product.',
     ),
     mayImportOnly(
       'embedded-postgres',
-      [tool('config'), tool('package-folder')],
+      [own('tools'), CONFIG],
       'A server knows nothing of what is kept in it.',
     ),
-    mayImportOnly(
-      'observability',
-      [own('events'), tool('config')],
-      'Logs and metrics know nothing of the product.',
-    ),
+    mayImportOnly('observability', [own('events'), CONFIG], 'Logs and metrics know nothing of the product.'),
     mayImportOnly(
       'event-copy',
-      [
-        own('events'),
-        own('event-store'),
-        own('db'),
-        own('embedded-postgres'),
-        tool('abortable'),
-        tool('digest-table'),
-      ],
+      [own('events'), own('event-store'), own('db'), own('embedded-postgres'), own('tools')],
       'A copy moves events without knowing what they mean.',
     ),
     {

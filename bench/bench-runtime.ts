@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { loadConfig } from '../src/config';
-import { openRuntime } from '../src/runtime';
-import type { Runtime } from '../src/runtime';
+import { openRuntime } from '../src/runtime/runtime';
+import type { Runtime } from '../src/runtime/runtime';
 
 /** The product's own runtime on a database of the benchmark, closed whatever happens. */
 export async function withBenchRuntime<T>(

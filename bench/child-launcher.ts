@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '../src/embedded-postgres/free-port';
-import { packageFolder } from '../src/package-folder';
+import { packageFolder } from '../src/tools/package-folder';
 import type { Launcher, Measured, Task } from './bench-context';
 
 const READY_TIMEOUT_MS = 60_000;

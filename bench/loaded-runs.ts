@@ -10,7 +10,7 @@ import type { Instant } from '../src/events/instant';
 import { streamOf } from '../src/events/operation-run-events';
 import { START } from '../src/events/position';
 import { classify } from '../src/projector/fold-batch';
-import type { Runtime } from '../src/runtime';
+import type { Runtime } from '../src/runtime/runtime';
 import { simulateWorkload } from '../src/simulator/workload';
 import { openTableLoader } from './table-loader';
 

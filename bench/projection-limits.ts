@@ -13,7 +13,7 @@ import { indexesSql, tablesSql } from '../src/projector/generation-schema';
 import type { SurfaceTable } from '../src/projector/surface';
 import { contentOf } from '../src/projector/surface-content';
 import { batchStatements } from '../src/projector/table-writer';
-import type { Runtime } from '../src/runtime';
+import type { Runtime } from '../src/runtime/runtime';
 
 /** Events a second of reading the whole log in order, parsing and folding it, and keeping nothing else. */
 export async function orderedReadRate({ store, config }: Runtime): Promise<number> {

@@ -4,7 +4,7 @@ import { FACTS, factsRow } from '../src/projector/engine-rows';
 import { createGeneration } from '../src/projector/generations';
 import { readStates } from '../src/projector/run-states';
 import { sendTexts, TableLoad } from '../src/replay/build/table-load';
-import type { Runtime } from '../src/runtime';
+import type { Runtime } from '../src/runtime/runtime';
 import type { Benchmark } from './bench-context';
 import { withBenchRuntime } from './bench-runtime';
 import { figure } from './figures';

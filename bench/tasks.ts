@@ -11,7 +11,7 @@ import { buildGeneration } from '../src/replay/build/generation-build';
 import type { OperatorContext } from '../src/replay/operator-context';
 import { proposePolicy } from '../src/replay/propose-policy';
 import { abortReplay, startReplay } from '../src/replay/replays';
-import type { Runtime } from '../src/runtime';
+import type { Runtime } from '../src/runtime/runtime';
 import type { Measured, Task } from './bench-context';
 import { withBenchRuntime } from './bench-runtime';
 import { appendAll, benchCommands, countEvents, decidedAppends, LOG_CHUNK } from './simulated-events';

@@ -16,7 +16,7 @@ import { PoliciesController } from './replay/policies.controller';
 import { ProjectionsController } from './replay/projections.controller';
 import { ReplayStepsController } from './replay/replay-steps.controller';
 import { ReplaysController } from './replay/replays.controller';
-import type { Runtime } from './runtime';
+import type { Runtime } from './runtime/runtime';
 
 /** What controllers and command handlers ask for, out of the process's runtime. */
 @Global()

@@ -21,7 +21,7 @@ import { simulate } from './cli/simulate';
 import type { SimulateFlags } from './cli/simulate';
 import { status } from './cli/status';
 import { token } from './cli/token';
-import { packageVersion } from './package-folder';
+import { packageVersion } from './tools/package-folder';
 import { streamOf } from './events/operation-run-events';
 
 const program = new Command('opstruth')

@@ -1,5 +1,5 @@
 import { Metrics } from '../src/observability/metrics';
-import { observeProjections } from '../src/projection-observability';
+import { observeProjections } from '../src/runtime/projection-observability';
 import { createLease } from '../src/projector/lease';
 import { createProjectorHealth } from '../src/projector/projector-role';
 import { testClock } from './support/database';

@@ -1,4 +1,4 @@
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import { isOfSurfaces, liveGeneration } from '../projector/generations';
 import type { Lease } from '../projector/lease';
 import { auditStreams } from './audit';

@@ -1,5 +1,5 @@
 import { surfaces } from '../../projections/surfaces';
-import { counted } from '../counted';
+import { counted } from '../tools/counted';
 import type { AuditReport } from '../audit/audit';
 import type { AuditDifference } from '../audit/audit-differences';
 import { auditRuns, auditTables } from '../replay/run-audit';

@@ -1,5 +1,5 @@
 import { ConfigError, loadConfig } from '../config';
-import { counted } from '../counted';
+import { counted } from '../tools/counted';
 import { EventCopyError } from '../event-copy/copy-error';
 import { copyEvents } from '../event-copy/copy-events';
 import type { CopyProgress, Verified } from '../event-copy/copy-events';

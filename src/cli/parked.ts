@@ -1,4 +1,4 @@
-import { counted } from '../counted';
+import { counted } from '../tools/counted';
 import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { listParked } from '../projector/parked-streams';
 import type { ParkedStream, RetryResult } from '../projector/parked-streams';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import { createLease } from '../projector/lease';
 import { buildHere, buildIfFree } from '../replay/replay-worker';
 import { lowerPriority } from '../replay/build/low-priority';
@@ -7,7 +7,7 @@ import { whatMoves } from '../replay/replay-events';
 import { replayStatus } from '../replay/replay-status';
 import type { ReplayStatus } from '../replay/replay-status';
 import { requireGeneration } from '../replay/replays';
-import { projectorOptions } from '../runtime';
+import { projectorOptions } from '../runtime/runtime';
 import type { Output, Progress } from './output';
 import type { Desk } from './replay-desk';
 import { stopSignal } from './stop-signal';

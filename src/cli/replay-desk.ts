@@ -2,7 +2,7 @@ import { surfaces } from '../../projections/surfaces';
 import type { OperatorContext } from '../replay/operator-context';
 import { withReason } from '../replay/replays';
 import type { Operator } from '../replay/replays';
-import type { Runtime } from '../runtime';
+import type { Runtime } from '../runtime/runtime';
 import { actorName } from './actor';
 import { withRuntime } from './with-runtime';
 

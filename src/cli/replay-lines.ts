@@ -1,4 +1,4 @@
-import { counted } from '../counted';
+import { counted } from '../tools/counted';
 import type { listAuditEntries } from '../replay/audit-entries';
 import type { CutoverCheck } from '../replay/cutover';
 import type { ReplayPlan } from '../replay/replay-plan';

@@ -1,8 +1,8 @@
-import { buildInProcess } from '../build-process';
+import { buildInProcess } from '../runtime/build-process';
 import { loadConfig } from '../config';
 import { createLogger } from '../observability/logger';
-import { openRuntime } from '../runtime';
-import { startServer } from '../server';
+import { openRuntime } from '../runtime/runtime';
+import { startServer } from '../runtime/server';
 import { stopSignal } from './stop-signal';
 
 /** Serves until SIGINT or SIGTERM. Throws, once all is closed, what a background loop has died of. */

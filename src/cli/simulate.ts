@@ -2,7 +2,7 @@ import { uuidOf } from '../commands/command-ids';
 import { isAccepted } from '../commands/command-result';
 import type { CommandEnvelope } from '../commands/command-result';
 import { RunCommandExecutor } from '../commands/run-command-executor';
-import { counted } from '../counted';
+import { counted } from '../tools/counted';
 import { addSeconds, isLater } from '../events/instant';
 import { commandLine } from '../simulator/command-line';
 import { simulateWorkload } from '../simulator/workload';

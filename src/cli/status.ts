@@ -1,4 +1,4 @@
-import { counted } from '../counted';
+import { counted } from '../tools/counted';
 import { projectionStatus } from '../projector/projection-status';
 import type { ProjectionStatus } from '../projector/projection-status';
 import type { Output } from './output';

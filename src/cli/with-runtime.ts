@@ -1,7 +1,7 @@
 import { loadConfig } from '../config';
 import { createLogger } from '../observability/logger';
-import { openRuntime } from '../runtime';
-import type { Runtime, RuntimeOptions } from '../runtime';
+import { openRuntime } from '../runtime/runtime';
+import type { Runtime, RuntimeOptions } from '../runtime/runtime';
 
 /**
  * Runs a verb on an open runtime and closes it whatever happens. Logs go to standard error, so that standard output

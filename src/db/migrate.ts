@@ -4,7 +4,7 @@ import { Migrator, sql } from 'kysely';
 import type { Migration } from 'kysely';
 import type { Pool } from 'pg';
 import { kyselyOn } from './database';
-import { packageFolder } from '../package-folder';
+import { packageFolder } from '../tools/package-folder';
 
 const SCHEMA = 'opstruth';
 const TABLE = 'migration';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { StoredEvent } from '../events/operation-run-events';
-import { createDigestTable } from '../digest-table';
+import { createDigestTable } from '../tools/digest-table';
 import { EventCopyError } from './copy-error';
 
 /** How many events of a stream were taken, and a digest of 128 bits over them in their order. */

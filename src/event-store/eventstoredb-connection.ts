@@ -1,4 +1,4 @@
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import { LogClient } from './eventstoredb-client';
 import { EventStoreUnavailableError } from './event-store';
 import { EventStoreRefusedError, describe, isTransient } from './eventstoredb-errors';

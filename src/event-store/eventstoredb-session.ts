@@ -3,7 +3,7 @@ import type { AllStreamResolvedEvent } from '@eventstore/db-client';
 import { streamOf } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import type { Position } from '../events/position';
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import type { EventFilter } from './event-store';
 import type { LogClient } from './eventstoredb-client';
 import { CallEndedError, NoAnswerError } from './eventstoredb-errors';

@@ -1,7 +1,7 @@
 import type { StoredEvent } from '../events/operation-run-events';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import type { EventFilter } from './event-store';
 import { backOffMs } from './eventstoredb-connection';
 import type { Connection } from './eventstoredb-connection';

@@ -1,7 +1,7 @@
 import type { StoredEvent } from '../events/operation-run-events';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
-import { unlessAborted } from '../abortable';
+import { unlessAborted } from '../tools/abortable';
 import type { WakeUp } from './wake-up';
 
 /** What a subscription needs of its log; the filter, if any, is inside. */

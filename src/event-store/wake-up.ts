@@ -1,7 +1,7 @@
 import { Client } from 'pg';
 import type { Pool } from 'pg';
 import { connectionConfig } from '../db/connection-config';
-import { sleep, unlessAborted } from '../abortable';
+import { sleep, unlessAborted } from '../tools/abortable';
 
 export interface WakeUpOptions {
   /** Where to connect to; the pool itself gives none of its connections away. */

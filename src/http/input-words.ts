@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { counted } from '../counted';
+import { counted } from '../tools/counted';
 
 const TYPES: Readonly<Record<string, string>> = {
   string: 'a string',

@@ -2,7 +2,7 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { CAPABILITIES_EXTENSION } from '../auth/auth.guard';
-import { packageVersion } from '../package-folder';
+import { packageVersion } from '../tools/package-folder';
 import { hoistDefinitions, jsonSchemaOf } from './json-schema';
 import { problemBodySchema } from './problem';
 

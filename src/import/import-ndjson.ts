@@ -11,7 +11,7 @@ import { micros } from '../events/instant';
 import type { Clock } from '../events/instant';
 import type { EventStore } from '../event-store/event-store';
 import { Problem } from '../http/problem';
-import { createDigestTable } from '../digest-table';
+import { createDigestTable } from '../tools/digest-table';
 import { BrokenFileError, contentOf, MAX_LINE_BYTES, readLines } from './file-lines';
 import type { Line } from './file-lines';
 import { ImportError } from './import-error';

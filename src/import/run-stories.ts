@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import type { EventStore } from '../event-store/event-store';
-import { createDigestTable } from '../digest-table';
+import { createDigestTable } from '../tools/digest-table';
 import type { ImportIdentity } from './run-pass';
 import { COUNTED_STATES, markOf, storyAt, streamsToBegin, streamToTell, workOn } from './run-story';
 import type { CountedState, RunStory, RunWork, StoryMark, Streams } from './run-story';

@@ -1,6 +1,6 @@
 import type { QueryConfig } from 'pg';
 import { StatementNames } from '../db/statement-names';
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import type { StoredEvent } from '../events/operation-run-events';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';

@@ -1,5 +1,5 @@
 import type { Judge } from '../domain/classification';
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import { projectGeneration } from './generation-projector';
 import type { AppliedBatch, FollowingOptions, ProjectorOptions } from './generation-projector';
 import { followsLog, hasOtherTables, isOfSurfaces, listGenerations, liveGeneration } from './generations';

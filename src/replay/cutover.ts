@@ -1,6 +1,6 @@
 import { wasFoundWrong } from '../audit/audit-results';
-import { counted } from '../counted';
-import { sleep, unlessAborted } from '../abortable';
+import { counted } from '../tools/counted';
+import { sleep, unlessAborted } from '../tools/abortable';
 import type { Instant } from '../events/instant';
 import { comparePositions, START } from '../events/position';
 import type { Position } from '../events/position';

@@ -1,4 +1,4 @@
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import type { ReplayStatus } from './replay-status';
 
 /** The injection token of `ReplayEventsTiming`; absent: the default. */

@@ -1,4 +1,4 @@
-import { sleep } from '../abortable';
+import { sleep } from '../tools/abortable';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';

@@ -2,8 +2,8 @@ import { pino } from 'pino';
 import type { Launcher } from '../../bench/bench-context';
 import { runTask } from '../../bench/tasks';
 import { loadConfig } from '../../src/config';
-import { openRuntime } from '../../src/runtime';
-import { startServer } from '../../src/server';
+import { openRuntime } from '../../src/runtime/runtime';
+import { startServer } from '../../src/runtime/server';
 import { EventStoreDbStandIn } from '../support/eventstoredb-stand-in';
 
 /** Everything in this process: a test measures nothing, and needs no build. */

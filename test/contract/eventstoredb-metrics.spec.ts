@@ -1,9 +1,9 @@
 import { loadConfig } from '../../src/config';
 import { createLogger } from '../../src/observability/logger';
 import { Metrics } from '../../src/observability/metrics';
-import { openRuntime } from '../../src/runtime';
-import { startServer } from '../../src/server';
-import { observeSubscriptions } from '../../src/subscription-observability';
+import { openRuntime } from '../../src/runtime/runtime';
+import { startServer } from '../../src/runtime/server';
+import { observeSubscriptions } from '../../src/runtime/subscription-observability';
 import { START } from '../../src/events/position';
 import { createTestDatabase } from '../support/database';
 import { eventually } from './event-store-fixtures';

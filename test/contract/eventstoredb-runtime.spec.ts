@@ -1,6 +1,6 @@
 import { loadConfig } from '../../src/config';
 import { GenerationMismatchError } from '../../src/projector/generations';
-import { openRuntime } from '../../src/runtime';
+import { openRuntime } from '../../src/runtime/runtime';
 import { createTestDatabase } from '../support/database';
 import type { TestDatabase } from '../support/database';
 import { StandInLog } from '../support/eventstoredb-stand-in-log';

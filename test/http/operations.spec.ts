@@ -18,7 +18,7 @@ import { many } from '../../src/http/query-values';
 import { readParameters } from '../../src/http/read-request';
 import { NestLogger, createLogger } from '../../src/observability/logger';
 import { Metrics } from '../../src/observability/metrics';
-import type { Runtime } from '../../src/runtime';
+import type { Runtime } from '../../src/runtime/runtime';
 import { NOW, SECRET, bearer, createTestApp } from './test-app';
 import type { TestApp } from './test-app';
 

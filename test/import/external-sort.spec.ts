@@ -1,6 +1,6 @@
 import { readdirSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { createDigestTable } from '../../src/digest-table';
+import { createDigestTable } from '../../src/tools/digest-table';
 import { createExternalSort } from '../../src/import/external-sort';
 import type { KeyedText } from '../../src/import/external-sort';
 

@@ -1,9 +1,9 @@
 import { join } from 'node:path';
-import { buildInProcess } from '../../src/build-process';
+import { buildInProcess } from '../../src/runtime/build-process';
 import { loadConfig } from '../../src/config';
 import { createLogger } from '../../src/observability/logger';
 import { generationById } from '../../src/projector/generations';
-import { openRuntime } from '../../src/runtime';
+import { openRuntime } from '../../src/runtime/runtime';
 
 /**
  * Builds a generation in a process of its own, as a server does, and prints a line of how that ended. With `stop` it is asked to stop

@@ -1,7 +1,7 @@
 import { DatabaseError } from 'pg';
 import type { Pool } from 'pg';
 import { transaction } from '../../db/transaction';
-import { sleep } from '../../abortable';
+import { sleep } from '../../tools/abortable';
 import type { Generation } from '../../projector/generations';
 import { endOtherBuilders } from './building';
 

@@ -2,10 +2,10 @@
 import './ignore-signals';
 import { once } from 'node:events';
 import type { BuildResult, BuildTask } from './build-process';
-import { createLogger } from './observability/logger';
-import { lowerPriority } from './replay/build/low-priority';
-import { buildHere, isEnded } from './replay/replay-worker';
-import { requireGeneration } from './replay/replays';
+import { createLogger } from '../observability/logger';
+import { lowerPriority } from '../replay/build/low-priority';
+import { buildHere, isEnded } from '../replay/replay-worker';
+import { requireGeneration } from '../replay/replays';
 import { openRuntime, projectorOptions } from './runtime';
 
 // The process that `buildInProcess` starts.

@@ -1,18 +1,18 @@
 import { Counter } from 'prom-client';
-import { surfaces } from '../projections/surfaces';
-import type { ReadinessProbe } from './http/health.controller';
-import type { Metrics } from './observability/metrics';
-import type { AppliedBatch } from './projector/generation-projector';
+import { surfaces } from '../../projections/surfaces';
+import type { ReadinessProbe } from '../http/health.controller';
+import type { Metrics } from '../observability/metrics';
+import type { AppliedBatch } from '../projector/generation-projector';
 import {
   GenerationMismatchError,
   hasOtherTables,
   isOfSurfaces,
   liveGeneration,
-} from './projector/generations';
-import { isLeaseHeld } from './projector/lease';
-import { projectionStatus } from './projector/projection-status';
-import type { GenerationStatus } from './projector/projection-status';
-import type { ProjectorHealth } from './projector/projector-role';
+} from '../projector/generations';
+import { isLeaseHeld } from '../projector/lease';
+import { projectionStatus } from '../projector/projection-status';
+import type { GenerationStatus } from '../projector/projection-status';
+import type { ProjectorHealth } from '../projector/projector-role';
 import type { Runtime } from './runtime';
 
 /** One scrape asks for several gauges at once; they share a look that is at most this old. */

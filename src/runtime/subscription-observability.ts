@@ -1,6 +1,6 @@
-import type { SubscriptionObserver } from './event-store/eventstoredb-subscription';
-import type { Position } from './events/position';
-import type { Metrics } from './observability/metrics';
+import type { SubscriptionObserver } from '../event-store/eventstoredb-subscription';
+import type { Position } from '../events/position';
+import type { Metrics } from '../observability/metrics';
 
 const BATCH_EVENTS = [1, 5, 10, 50, 100, 500, 1_000, 2_000, 5_000];
 

@@ -2,25 +2,25 @@ import { readFile } from 'node:fs/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from 'pino';
 import type { Pool } from 'pg';
-import { surfaces } from '../projections/surfaces';
-import { LATEST_CLASSIFIER } from './classifier/classifier';
-import { defaultPolicy, policyOfText } from './classifier/policy';
-import type { Policy } from './classifier/policy';
-import { ConfigError } from './config';
-import type { Config } from './config';
-import { openDatabase } from './db/database';
-import { migrate, missingMigrations } from './db/migrate';
-import type { EventStore } from './event-store/event-store';
-import { ConnectionStringError } from './event-store/eventstoredb-connection-string';
-import type { SubscriptionObserver } from './event-store/eventstoredb-subscription';
-import { createPostgresEventStore } from './event-store/postgres-event-store';
-import { systemClock } from './events/instant';
-import type { Clock } from './events/instant';
-import { DiscardedEvents } from './projector/discarded-events';
-import { ensureLiveGeneration, liveGeneration } from './projector/generations';
-import type { Generation } from './projector/generations';
-import { LiveClassification } from './projector/live-classification';
-import { loadPolicy, savePolicy } from './projector/policies';
+import { surfaces } from '../../projections/surfaces';
+import { LATEST_CLASSIFIER } from '../classifier/classifier';
+import { defaultPolicy, policyOfText } from '../classifier/policy';
+import type { Policy } from '../classifier/policy';
+import { ConfigError } from '../config';
+import type { Config } from '../config';
+import { openDatabase } from '../db/database';
+import { migrate, missingMigrations } from '../db/migrate';
+import type { EventStore } from '../event-store/event-store';
+import { ConnectionStringError } from '../event-store/eventstoredb-connection-string';
+import type { SubscriptionObserver } from '../event-store/eventstoredb-subscription';
+import { createPostgresEventStore } from '../event-store/postgres-event-store';
+import { systemClock } from '../events/instant';
+import type { Clock } from '../events/instant';
+import { DiscardedEvents } from '../projector/discarded-events';
+import { ensureLiveGeneration, liveGeneration } from '../projector/generations';
+import type { Generation } from '../projector/generations';
+import { LiveClassification } from '../projector/live-classification';
+import { loadPolicy, savePolicy } from '../projector/policies';
 
 /** What every process stands on, whatever its roles: the database, the log, the live generation and its judge. */
 export interface Runtime {
@@ -52,7 +52,7 @@ function refuseOlderSchema({ names, isEmpty }: Awaited<ReturnType<typeof missing
   );
 }
 
-type EventStoreDb = typeof import('./event-store/eventstoredb-event-store');
+type EventStoreDb = typeof import('../event-store/eventstoredb-event-store');
 
 export interface RuntimeOptions {
   readonly migrate: boolean;
@@ -144,7 +144,7 @@ function openEventStoreDb(
   if (eventStoreUrl === undefined) return undefined;
   // Its client is large, and most have no use for it.
   // oxlint-disable-next-line typescript/no-require-imports
-  const { createEventStoreDbEventStore } = require('./event-store/eventstoredb-event-store') as EventStoreDb;
+  const { createEventStoreDbEventStore } = require('../event-store/eventstoredb-event-store') as EventStoreDb;
   try {
     return createEventStoreDbEventStore({
       url: eventStoreUrl,

@@ -1,9 +1,9 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
-import type { Config } from './config';
-import type { Generation } from './projector/generations';
-import { ReplayEndedError } from './replay/build/building';
-import type { Build } from './replay/replay-worker';
+import type { Config } from '../config';
+import type { Generation } from '../projector/generations';
+import { ReplayEndedError } from '../replay/build/building';
+import type { Build } from '../replay/replay-worker';
 import type { Runtime } from './runtime';
 
 /** What the process is sent first; any later message asks it to stop between two transactions. */
