@@ -104,7 +104,8 @@ export class CommandDesk {
 
 function contentOf({ request }: Call): readonly unknown[] {
   const { method, url, headers, body } = request;
-  return [method, url, headers['if-match'] ?? null, body ?? null];
+  // No body is what an empty one is.
+  return [method, url, headers['if-match'] ?? null, body ?? {}];
 }
 
 async function attempt(work: (sender: Sender) => Promise<Settled>, sender: Sender): Promise<Settled> {

@@ -4,6 +4,7 @@ import { Pool } from 'pg';
 import { seesAllOf } from '../auth/principal';
 import type { Scope } from '../auth/principal';
 import type { Instant } from '../events/instant';
+import { sortedJson } from '../tools/sorted-json';
 import { uuidOf } from './command-ids';
 import { COMMANDS_POOL } from './tokens';
 
@@ -49,7 +50,7 @@ export class IdempotencyKeys {
   constructor(@Inject(COMMANDS_POOL) private readonly pool: Pool) {}
 
   async reserve({ subject, key, content, scope }: KeyedRequest): Promise<Reservation> {
-    const digest = createHash('sha256').update(JSON.stringify(content)).digest('hex');
+    const digest = createHash('sha256').update(sortedJson(content)).digest('hex');
     const commandId = uuidOf('key', subject, key, digest);
     // The update changes nothing, but unlike DO NOTHING it answers the row that is there, a concurrent one among them.
     const { rows } = await this.pool.query<Row>(

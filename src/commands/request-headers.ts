@@ -18,12 +18,12 @@ const NO_VERSION = -1;
 
 /**
  * The version that If-Match asks for; undefined when it asks for none (absent, or `*`). A tag that a proxy has made
- * weak is taken as it was meant. Throws Problem for what is not one entity tag.
+ * weak, and a version without its quotes, is taken as it was meant. Throws Problem for what is not one entity tag.
  */
 export function expectedVersionOf({ headers }: FastifyRequest): number | undefined {
   const given = headers['if-match']?.trim();
   if (given === undefined || given === '*') return undefined;
-  const tag = /^(?:W\/)?"([^"]*)"$/.exec(given)?.[1];
+  const tag = /^(?:W\/)?"([^"]*)"$/.exec(given)?.[1] ?? /^\d+$/.exec(given)?.[0];
   if (tag === undefined)
     throw Problem.invalidRequest([
       { path: 'If-Match', message: 'must be one version in quotes, such as "3", or *' },

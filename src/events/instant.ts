@@ -12,15 +12,19 @@ const ISO = /^(\d{4}-\d{2}-\d{2})T(\d{2}:\d{2}:\d{2})(?:\.(\d{1,9}))?(Z|[+-]\d{2
  * microseconds are no longer exact: before June 1684 and after June 2255.
  */
 export function micros(instant: Instant): number {
+  const epochMicros = inexactMicros(instant);
+  if (Number.isSafeInteger(epochMicros)) return epochMicros;
+  throw new RangeError(`too far from now to be exact: ${JSON.stringify(instant)}`);
+}
+
+/** Throws RangeError on what is no instant. Exact wherever a safe integer comes out. */
+function inexactMicros(instant: Instant): number {
   const parts = ISO.exec(instant);
   if (!parts) throw new RangeError(`not an ISO 8601 instant with a zone: ${JSON.stringify(instant)}`);
   const millis = isDay(parts[1]!) ? Date.parse(`${parts[1]}T${parts[2]}${parts[4]}`) : NaN;
+  if (Number.isNaN(millis)) throw new RangeError(`no such instant: ${JSON.stringify(instant)}`);
   const fraction = parts[3] === undefined ? 0 : Number(parts[3].slice(0, 6).padEnd(6, '0'));
-  const epochMicros = millis * 1000 + fraction;
-  if (Number.isSafeInteger(epochMicros)) return epochMicros;
-  throw new RangeError(
-    `${Number.isNaN(millis) ? 'no such instant' : 'too far from now to be exact'}: ${JSON.stringify(instant)}`,
-  );
+  return millis * 1000 + fraction;
 }
 
 /** Whether the month of a date `YYYY-MM-DD` has its day: `Date.parse` takes the 30th of February for the 2nd of March. */
@@ -75,13 +79,26 @@ export const ACCEPTED_INSTANT =
 
 /** The canonical form of an instant that comes from outside; null when it is none, or none that is taken. */
 export function acceptedInstant(text: string): Instant | null {
-  let epochMicros: number;
+  const epochMicros = readMicros(text);
+  return epochMicros !== null && isAccepted(epochMicros) ? instantOf(epochMicros) : null;
+}
+
+/**
+ * The same for an instant to look from: nothing lies beyond what is taken, so that from further away everything looks as it
+ * does from the first or the last instant of that.
+ */
+export function nearestAcceptedInstant(text: string): Instant | null {
+  const epochMicros = readMicros(text);
+  if (epochMicros === null) return null;
+  return instantOf(Math.min(Math.max(epochMicros, FIRST_ACCEPTED), AFTER_ACCEPTED - 1));
+}
+
+function readMicros(text: string): number | null {
   try {
-    epochMicros = micros(text);
+    return inexactMicros(text);
   } catch {
     return null;
   }
-  return isAccepted(epochMicros) ? instantOf(epochMicros) : null;
 }
 
 export function addSeconds(instant: Instant, seconds: number): Instant {

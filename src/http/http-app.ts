@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { Reflector } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { LogController } from 'fastify';
@@ -14,6 +15,8 @@ import { KnownRoutes } from './known-routes';
 import { refuseDeepBodies } from './nesting';
 import { serveOpenApi } from './openapi';
 import { ProblemFilter, sendProblem } from './problem.filter';
+import { QueryGuard } from './query.guard';
+import { refuseConnection } from './refuse-connection';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -40,6 +43,8 @@ export function createHttpAdapter(logger: Logger): FastifyAdapter {
     // What the router itself cannot read (a broken percent-encoding) never reaches Nest's filters.
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
       sendProblem(asProblem(error), request, reply),
+    // And what no router has seen, for it is no HTTP.
+    clientErrorHandler: refuseConnection,
   });
 }
 
@@ -59,7 +64,13 @@ export function configureHttp(app: NestFastifyApplication): void {
   const metrics = app.get(Metrics);
 
   // Only JSON comes in: any other body is refused with 415 instead of reaching a schema as a text.
-  fastify.removeContentTypeParser('text/plain');
+  fastify.removeContentTypeParser(['text/plain', 'application/json']);
+  const parse = fastify.getDefaultJsonParser('error', 'error');
+  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Many clients name the type of every body, and some commands need none.
+    if (body === '') done(null, undefined);
+    else void parse(request, body as string, done);
+  });
   fastify.addHook('onRoute', (route: RouteOptions) => {
     routes.add(route.url, route.method);
     const limit = route.config?.bodyLimit;
@@ -78,6 +89,6 @@ export function configureHttp(app: NestFastifyApplication): void {
   });
 
   app.useGlobalFilters(new ProblemFilter(routes));
-  app.useGlobalGuards(app.get(AuthGuard));
+  app.useGlobalGuards(app.get(AuthGuard), new QueryGuard(app.get(Reflector)));
   serveOpenApi(app);
 }

@@ -7,6 +7,7 @@ import { inputWords } from './input-words';
 import { fitsNothing, jsonSchemaOf } from './json-schema';
 import type { JsonSchema } from './json-schema';
 import { Problem } from './problem';
+import { ParsesQuery } from './query.guard';
 
 /** Parses what came in, or refuses with every issue at once. */
 export class ZodPipe<T extends z.ZodType> implements PipeTransform<unknown, z.output<T>> {
@@ -36,6 +37,7 @@ export const ParsedBody = (schema: z.ZodType): ParameterDecorator =>
 export const ParsedQuery = (schema: z.ZodType): ParameterDecorator =>
   parameter(
     Query(new ZodPipe(schema)),
+    ParsesQuery(),
     ...propertiesOf(schema)
       .filter(([, property]) => !fitsNothing(property))
       .map(([name, property, required]) => ApiQuery({ name, required, schema: property })),

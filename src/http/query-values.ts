@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { z } from 'zod';
 import { inputWords } from './input-words';
 import { describeInput } from './json-schema';
@@ -5,19 +6,24 @@ import { describeInput } from './json-schema';
 const given = z.union([z.string(), z.array(z.string())]);
 
 /**
- * A query parameter with one value. Repeating it with the same value is tolerated, as links are put together from
- * parts; two values or an empty one are refused rather than guessed at.
+ * A query parameter with one value. Repeating it with the same value, however it is spelt, is tolerated, as links are put
+ * together from parts; two values or an empty one are refused rather than guessed at.
  */
 export function single<T extends z.ZodType<unknown, string>>(inner: T) {
   const schema = given
     .transform((value, context) => {
       const [first, ...others] = new Set([value].flat());
-      if (first && others.length === 0) return first;
+      if (first && others.every((other) => meanTheSame(inner, first, other))) return first;
       context.addIssue(first ? 'was given more than once with different values' : 'must not be empty');
       return z.NEVER;
     })
     .pipe(inner);
   return describeInput(schema, inner);
+}
+
+function meanTheSame(schema: z.ZodType, a: string, b: string): boolean {
+  const [one, other] = [schema.safeParse(a), schema.safeParse(b)];
+  return one.success && other.success && isDeepStrictEqual(one.data, other.data);
 }
 
 /** A repeatable query parameter: its distinct values, sorted, so that equal filters are equal texts. */

@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import type { Principal } from '../auth/principal';
-import { ACCEPTED_INSTANT } from '../events/instant';
+import { nearestAcceptedInstant } from '../events/instant';
 import type { Clock, Instant } from '../events/instant';
-import { instantSchema } from '../events/operation-run-events';
 import { parsePosition } from '../events/position';
 import type { Position } from '../events/position';
 import { describeInput } from './json-schema';
@@ -19,14 +18,28 @@ const positionSchema = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
+const SOME_INSTANT = 'an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z';
+
+/** An instant to look from, however far. */
+export const asOfSchema = z
+  .string()
+  .meta({ format: 'date-time' })
+  .transform((text, context) => {
+    const instant = nearestAcceptedInstant(text);
+    if (instant !== null) return instant;
+    context.addIssue(`must be ${SOME_INSTANT}`);
+    return z.NEVER;
+  });
+
 const generation = single(wholeNumber(1, 2_147_483_647)).optional();
 
 /** The query parameters that every read takes; a read's schema is `z.strictObject({ ...readParameters, ... })`. */
 export const readParameters = {
-  asOf: single(instantSchema)
+  asOf: single(asOfSchema)
     .optional()
     .describe(
-      `The instant at which classes are judged: ${ACCEPTED_INSTANT}. Default: now. Links of the answer keep it.`,
+      `The instant at which classes are judged: ${SOME_INSTANT}. Before 1700 it is taken as the beginning of 1700, after 2199 ` +
+        'as the end of 2199. Default: now. Links of the answer keep it.',
     ),
   minPosition: single(positionSchema)
     .optional()

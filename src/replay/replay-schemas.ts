@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { PROBLEM_CLASSES } from '../domain/classification';
 import { ACCEPTED_INSTANT } from '../events/instant';
-import { instantSchema } from '../events/operation-run-events';
 import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
 import { describeInput } from '../http/json-schema';
 import { single } from '../http/query-values';
+import { asOfSchema } from '../http/read-request';
 import { DEFAULT_MAX_CHANGE_PERCENT } from './cutover';
 import { parseUntil } from './replay-requests';
 import { replayStatusSchema } from './replay-status';
@@ -42,7 +42,7 @@ const until = describeInput(
 
 const full = z.boolean().default(false).describe('Read the log even where the run facts would do.');
 
-export const planBody = z.strictObject({ ...candidate, full, asOf: instantSchema.optional() });
+export const planBody = z.strictObject({ ...candidate, full, asOf: asOfSchema.optional() });
 export type PlanBody = z.infer<typeof planBody>;
 
 export const startBody = z.strictObject({
@@ -88,7 +88,7 @@ export const replayParams = z.strictObject({
 });
 export type ReplayParams = z.infer<typeof replayParams>;
 
-export const diffQuery = z.strictObject({ asOf: single(instantSchema).optional() });
+export const diffQuery = z.strictObject({ asOf: single(asOfSchema).optional() });
 export type DiffQuery = z.infer<typeof diffQuery>;
 
 const matrixClass = z.enum([...PROBLEM_CLASSES, 'absent']);

@@ -189,6 +189,15 @@ describe('the same key', () => {
     expect(reused(await app.post(url, {}, { ...keyed(key), 'if-match': '"1"' }))).toEqual(refused);
   });
 
+  it('for the same members in another order, or an empty body in place of none, was refused', async () => {
+    const key = newKey();
+    const first = await app.post('/operation-runs', { workspaceId: 'w1', type: 'sync' }, keyed(key));
+    expectReplay(first, await app.post('/operation-runs', { type: 'sync', workspaceId: 'w1' }, keyed(key)));
+    const start = `/operation-runs/${String(first.data.runId)}/start`;
+    const without = await app.post(start, undefined, keyed(`${key}-start`));
+    expectReplay(without, await app.post(start, {}, keyed(`${key}-start`)));
+  });
+
   it('with a token that was renewed with other grants was refused as another request', async () => {
     const runId = await app.run();
     const key = newKey();

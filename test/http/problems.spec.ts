@@ -1,3 +1,6 @@
+import { connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { text } from 'node:stream/consumers';
 import { Controller, Get, HttpException, NotFoundException, Post } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import { z } from 'zod';
@@ -7,7 +10,7 @@ import { ParsedBody, ParsedParams, ParsedQuery } from '../../src/http/parsed';
 import { EventStoreUnavailableError } from '../../src/event-store/event-store';
 import { Problem } from '../../src/http/problem';
 import { many, single, wholeNumber } from '../../src/http/query-values';
-import { createTestApp } from './test-app';
+import { bearer, createTestApp } from './test-app';
 import type { TestApp } from './test-app';
 
 const bodySchema = z.object({ name: z.string(), count: z.number().int().optional() });
@@ -71,8 +74,8 @@ class ProblemsController {
 @OnPlane('admin')
 class ClosedController {
   @Post()
-  create() {
-    return {};
+  create(@ParsedBody(z.object({ note: z.string().optional() })) body: object) {
+    return body;
   }
 }
 
@@ -80,6 +83,7 @@ describe('problems', () => {
   let test: TestApp;
   beforeAll(async () => {
     test = await createTestApp([ProblemsController, ClosedController]);
+    await test.app.listen(0, '127.0.0.1');
   });
   afterAll(() => test.close());
 
@@ -161,7 +165,6 @@ describe('problems', () => {
 
   it.each([
     ['broken JSON', '{"name":', 'application/json', 400, 'invalid_request'],
-    ['an empty body', '', 'application/json', 400, 'invalid_request'],
     ['a form', 'name=x', 'application/x-www-form-urlencoded', 415, 'unsupported_media_type'],
     ['text', 'hello', 'text/plain', 415, 'unsupported_media_type'],
     [
@@ -238,6 +241,45 @@ describe('problems', () => {
     const response = await request('POST', '/items:batch', payload);
     expect(response.statusCode).toBe(201);
     expect(response.json()).toEqual({ length: BODY_LIMIT_BYTES + 1 });
+  });
+
+  it('carried out what came with a parameter that it did not know', async () => {
+    const post = async (query: string) =>
+      test.inject({ method: 'POST', url: `/closed${query}`, headers: await bearer() });
+    expect((await post('?dryRun=true&x=1')).json()).toMatchObject({
+      status: 400,
+      errors: [
+        { path: 'dryRun', message: 'unknown field' },
+        { path: 'x', message: 'unknown field' },
+      ],
+    });
+    expect((await post('')).statusCode).toBe(201);
+    expect((await request('POST', '/closed?dryRun=true')).statusCode).toBe(401);
+    // Probes and scrapers add what they like.
+    expect((await request('GET', '/items/1?t=1')).statusCode).toBe(200);
+  });
+
+  it('refused a command without a body from a client that names the type of every body', async () => {
+    const headers = { ...(await bearer()), 'content-type': 'application/json' };
+    const response = await test.inject({ method: 'POST', url: '/closed', headers, payload: '' });
+    expect([response.statusCode, response.json()]).toEqual([201, {}]);
+    const { body } = await problem('POST', '/items', '', 'application/json');
+    expect(body).toMatchObject({ status: 400, errors: [{ path: 'name', message: 'is missing' }] });
+  });
+
+  it.each([
+    [`GET /items/${'x'.repeat(20_000)} HTTP/1.1\r\nhost: x\r\n\r\n`, 431, 'headers_too_large'],
+    ['GET /items/1 HTTP/1.1\r\nhost: x\r\nbroken header\r\n\r\n', 400, 'invalid_request'],
+    ['nonsense\r\n\r\n', 400, 'invalid_request'],
+  ])('what no router has seen was refused in another form: %.20s', async (bytes, status, code) => {
+    const { port } = test.app.getHttpServer().address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    socket.end(bytes);
+    const answer = await text(socket);
+    const [head, body] = answer.split('\r\n\r\n') as [string, string];
+    expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+    expect(head).toContain('content-type: application/problem+json');
+    expect(JSON.parse(body)).toMatchObject({ status, code, instance: expect.any(String) as string });
   });
 
   it('hands over an encoded slash as part of one parameter', async () => {
