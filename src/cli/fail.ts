@@ -1,4 +1,5 @@
 import { ConfigError } from '../config';
+import { isUnreachable } from '../db/database';
 import { ReplayRefusedError } from '../replay/replays';
 import { errorText } from './output';
 
@@ -13,6 +14,7 @@ const SPOKEN = new Set([
   'DatabaseUnreachableError',
   'SchemaNotCurrentError',
   'GenerationMismatchError',
+  'OperatorBusyError',
   'ParkedLimitError',
   'CheckpointBeyondTailError',
   'EmbeddedPostgresError',
@@ -41,6 +43,7 @@ function wordsOf(error: unknown): string {
   if (isAddressError(error)) return `PORT, HOST: cannot listen there: ${error.message}`;
   if (error instanceof ReplayRefusedError)
     return [error.message, ...error.details.map((one) => `  ${one}`)].join('\n');
+  if (isUnreachable(error)) return `the connection to the database is lost: ${error.message}`;
   return SPOKEN.has(error.name) ? error.message : (error.stack ?? error.message);
 }
 

@@ -88,8 +88,8 @@ export async function requireReachable(pool: Pool): Promise<void> {
   }
 }
 
-/** Classes 08 and 57P, and what `pg` and the system say where no server answers. */
-const NOT_ANSWERING = /^(08...|57P0.|53300|ECONN.*|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
+/** Classes 08 and 57P, the end of a session that held a transaction for too long (25P03), and what `pg` and the system say where no server answers. */
+const NOT_ANSWERING = /^(08...|25P03|57P0.|53300|ECONN.*|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
 const LOST =
   /^(Connection terminated|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error)/;
 

@@ -1,6 +1,12 @@
 import type { Pool, PoolClient } from 'pg';
 
 /**
+ * A process that is paused in the middle of a transaction would keep whoever waits for its locks waiting, for as long as it
+ * is paused: PostgreSQL ends its session. In milliseconds, long enough for the work that may lie between two statements.
+ */
+export const IDLE_LIMIT = 'idle_in_transaction_session_timeout=5000';
+
+/**
  * All of `work` or nothing of it. `begin` is what it starts with: more than the word where it needs an isolation level or
  * settings of its own. A connection that breaks is told by the statement that it broke under.
  */
@@ -20,11 +26,11 @@ export async function inTransaction<T>(
   }
 }
 
-/** The same on a connection of the pool. */
+/** The same on a connection of the pool, by default not for longer than IDLE_LIMIT between two statements. */
 export async function transaction<T>(
   pool: Pool,
   work: (client: PoolClient) => Promise<T>,
-  begin?: string,
+  begin = `begin; set local ${IDLE_LIMIT}`,
 ): Promise<T> {
   const client = await pool.connect();
   try {

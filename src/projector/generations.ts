@@ -1,3 +1,4 @@
+import { DatabaseError } from 'pg';
 import type { Pool, PoolClient } from 'pg';
 import { transaction } from '../db/transaction';
 import { canonicalInstant } from '../events/instant';
@@ -40,9 +41,31 @@ export interface Generation {
   readonly standbyNumber: number | null;
 }
 
-/** Until the transaction ends no other operator makes, switches or ends a generation. */
+/** Longer than PostgreSQL leaves a paused process its locks (IDLE_LIMIT), and short enough for somebody who waits. */
+const WAITS_AT_MOST_MS = 10_000;
+const LOCK_NOT_AVAILABLE = '55P03';
+
+/** Another operator's step takes longer than anybody should wait for. */
+export class OperatorBusyError extends Error {
+  override readonly name = 'OperatorBusyError';
+  constructor(cause: unknown) {
+    super(`another operator's step has been under way for ${WAITS_AT_MOST_MS / 1000} s: try again later`, {
+      cause,
+    });
+  }
+}
+
+/** Until the transaction ends no other operator makes, switches or ends a generation. Throws OperatorBusyError. */
 export async function lockRegistry(client: Pick<PoolClient, 'query'>): Promise<void> {
-  await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+  await client.query(`set local lock_timeout = ${WAITS_AT_MOST_MS}`);
+  try {
+    await client.query(`select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+  } catch (error) {
+    throw error instanceof DatabaseError && error.code === LOCK_NOT_AVAILABLE
+      ? new OperatorBusyError(error)
+      : error;
+  }
+  await client.query('set local lock_timeout to default');
 }
 
 /**
@@ -73,7 +96,7 @@ const COLUMNS = `id, schema_name, state, classifier_version, policy_version, sur
   to_char(until_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as until_at, until_commit, until_prepare,
   phase, work_total, work_done, started_at, ready_at, requested_by, reason, standby_number`;
 
-export async function liveGeneration(pool: Pool): Promise<Generation | null> {
+export async function liveGeneration(pool: Pick<Pool, 'query'>): Promise<Generation | null> {
   const { rows } = await pool.query<GenerationRow>(
     `select ${COLUMNS} from opstruth.generations where state = 'live'`,
   );
@@ -113,17 +136,22 @@ export async function ensureLiveGeneration(
     readonly anySurfaces?: boolean;
   },
 ): Promise<Generation> {
-  const live = await transaction(pool, async (client) => {
-    // Two processes starting on an empty database: the second waits here and then finds the first one's.
-    await lockRegistry(client);
-    const { rows } = await client.query<GenerationRow>(
-      `select ${COLUMNS} from opstruth.generations where state = 'live'`,
-    );
-    return rows[0] ? generationOf(rows[0]) : createGeneration(client, { ...wanted, state: 'live' });
-  });
+  // Who only looks is not to wait for who works.
+  const live = (await liveGeneration(pool)) ?? (await makeFirstGeneration(pool, wanted));
   refuseOtherLog(live, wanted.logIdentity);
   if (!wanted.anySurfaces) refuseOtherSurfaces(live, wanted.surfaces);
   return live;
+}
+
+async function makeFirstGeneration(
+  pool: Pool,
+  wanted: Omit<Parameters<typeof createGeneration>[1], 'state'>,
+): Promise<Generation> {
+  return transaction(pool, async (client) => {
+    // Two processes starting on an empty database: the second waits here and then finds the first one's.
+    await lockRegistry(client);
+    return (await liveGeneration(client)) ?? createGeneration(client, { ...wanted, state: 'live' });
+  });
 }
 
 /** Makes an empty generation inside the caller's transaction. */

@@ -3,6 +3,7 @@ import { Client } from 'pg';
 import type { Pool, QueryConfig, QueryResult } from 'pg';
 import { connectionConfig } from '../db/connection-config';
 import { BY_KEY, settingsOption } from '../db/database';
+import { IDLE_LIMIT } from '../db/transaction';
 
 /**
  * What a writer of read tables does is find rows by key. A plan made for that once is right for ever, while one that
@@ -10,12 +11,6 @@ import { BY_KEY, settingsOption } from '../db/database';
  * were empty would scan them when they are full.
  */
 const BY_KEY_ALONE = [...BY_KEY, 'enable_hashjoin=off', 'enable_mergejoin=off'];
-
-/**
- * A process that is paused in the middle of a transaction would keep whoever takes over waiting for its locks, for as long
- * as it is paused: PostgreSQL ends its session. In milliseconds, long enough for the fold that may lie between two statements.
- */
-export const IDLE_LIMIT = 'idle_in_transaction_session_timeout=5000';
 
 /** A connection of its own for writing read tables. */
 export interface TableConnection extends Pick<Client, 'query'> {

@@ -16,6 +16,24 @@ export async function recordAudit(client: Pick<PoolClient, 'query'>, entry: Audi
   );
 }
 
+/** A cutover or rollback, as its entry tells it. */
+export interface LastSwitch {
+  readonly action: 'replay.cutover' | 'replay.rollback';
+  readonly actor: string;
+  readonly from: number;
+  readonly to: number;
+  readonly secondsAgo: number;
+}
+
+export async function lastSwitch(pool: Pool): Promise<LastSwitch | null> {
+  const { rows } = await pool.query<LastSwitch>(
+    `select action, actor, (details ->> 'from')::int as "from", generation as "to",
+       extract(epoch from clock_timestamp() - at)::float8 as "secondsAgo"
+     from opstruth.audit_entries where action in ('replay.cutover', 'replay.rollback') order by id desc limit 1`,
+  );
+  return rows[0] ?? null;
+}
+
 export async function listAuditEntries(
   pool: Pool,
   limit: number,

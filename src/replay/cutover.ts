@@ -10,7 +10,7 @@ import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import { listParked, loadParkedStreams } from '../projector/parked-streams';
 import { CheckpointBeyondTailError, FencedError, ParkedLimitError } from '../projector/run-folding';
-import { recordAudit } from './audit-entries';
+import { lastSwitch, recordAudit } from './audit-entries';
 import { diffGenerations } from './generation-diff';
 import type { OperatorContext } from './operator-context';
 import {
@@ -69,6 +69,8 @@ export interface RollBack extends FromTo {
   readonly warnings: readonly string[];
 }
 
+/** Who rolls back so soon after a rollback has most likely not seen it. */
+const JUST_NOW_SECONDS = 10;
 const SWITCH_ATTEMPTS = 4;
 /** Followers of a busy log drift seconds apart; an operator would rather wait than be told to try again. */
 const NEAR_AT_MOST_MS = 15_000;
@@ -137,9 +139,9 @@ export async function cutOver(
 }
 
 /**
- * Goes back to the generation that was live before. Refused
- * when another than `from`, or than the one found here, is live at the switch: of two who go back at once, the second
- * would undo what the first did.
+ * Goes back to the generation that was live before. Of two who do so at once the second would undo what the first did, and is
+ * refused: when another than `from`, or than the one found here, is live at the switch, and, where `from` is not given, just
+ * after a rollback.
  */
 export async function rollBack(context: OperatorContext, asking: Operator, from?: number): Promise<RollBack> {
   const operator = withReason(asking);
@@ -160,7 +162,18 @@ export async function previewRollBack(context: OperatorContext, from?: number): 
     .sort((a, b) => (b.standbyNumber ?? 0) - (a.standbyNumber ?? 0) || b.id - a.id);
   if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
   refuseOtherVersions(back, context, 'roll back to');
+  if (from === undefined) await refuseSecondRollBack(context);
   return { from: live.id, to: back.id, warnings: await foundWrong(context, back) };
+}
+
+async function refuseSecondRollBack({ pool }: OperatorContext): Promise<void> {
+  const last = await lastSwitch(pool);
+  if (last?.action !== 'replay.rollback' || last.secondsAgo > JUST_NOW_SECONDS) return;
+  throw new ReplayRefusedError(
+    'wrong_state',
+    `${last.actor} rolled back from generation ${last.from} to ${last.to} ${counted(Math.round(last.secondsAgo), 'second')} ago: ` +
+      `to go forward again, say that you mean to leave ${last.to} (--from ${last.to})`,
+  );
 }
 
 interface Switch extends FromTo {

@@ -6,7 +6,7 @@ import { discardParked, DiscardRefusedError, previewDiscard, retryParked } from 
 import type { ParkedContext, ParkedStream, RecordResult, RetryResult } from '../projector/parked-streams';
 import { recordAudit } from './audit-entries';
 import type { OperatorContext } from './operator-context';
-import { liveOf, reasonOf, ReplayRefusedError, stateOf } from './replays';
+import { liveOf, reasonOf, refuseBusy, ReplayRefusedError, stateOf } from './replays';
 import type { Operator } from './replays';
 
 /** The generation whose parked streams are looked at: the live one, or any other that has tables. */
@@ -87,7 +87,7 @@ export async function previewDiscardAs(
 }
 
 function refused(error: unknown): never {
-  if (!(error instanceof DiscardRefusedError)) throw error;
+  if (!(error instanceof DiscardRefusedError)) return refuseBusy(error);
   throw new ReplayRefusedError('wrong_state', error.message);
 }
 

@@ -15,6 +15,7 @@ import {
   listGenerations,
   lockRegistry,
   lockRows,
+  OperatorBusyError,
 } from '../projector/generations';
 import type { Generation } from '../projector/generations';
 import { loadPolicy } from '../projector/policies';
@@ -278,15 +279,21 @@ export function behindLive({ id, checkpoint }: Generation, live: Position): Repl
   );
 }
 
-/** Runs `work` in one transaction, while no other operator changes anything about generations. */
+/** Runs `work` in one transaction, while no other operator changes anything about generations. Refused when one does for long. */
 export async function asOnlyOperator<T>(
   { pool }: Pick<OperatorContext, 'pool'>,
   work: (client: PoolClient) => Promise<T>,
 ): Promise<T> {
   return transaction(pool, async (client) => {
-    await lockRegistry(client);
+    await lockRegistry(client).catch(refuseBusy);
     return work(client);
   });
+}
+
+/** For a catch. */
+export function refuseBusy(error: unknown): never {
+  if (!(error instanceof OperatorBusyError)) throw error;
+  throw new ReplayRefusedError('wrong_state', error.message);
 }
 
 /**

@@ -1,11 +1,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { isUnreachable } from '../../src/db/database';
 import { migrationsFolder } from '../../src/db/migrate';
 import type { EventStore } from '../../src/event-store/event-store';
 import { recordAuditResult } from '../../src/audit/audit-results';
 import { catchUp } from '../../src/projector/generation-projector';
-import { generationById, liveGeneration } from '../../src/projector/generations';
+import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import { checkCutover, cutOver, previewRollBack, rollBack } from '../../src/replay/cutover';
 import { retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
@@ -185,14 +186,14 @@ describe('rollbacks', () => {
     const third = await goTo();
     expect(await rollBack(context, OPERATOR)).toMatchObject({ from: third, to: second });
     // The first is a standby too, and what the second was made from.
-    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: second, to: third });
-    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: third, to: second });
+    expect(await rollBack(context, OPERATOR, second)).toMatchObject({ from: second, to: third });
+    expect(await rollBack(context, OPERATOR, third)).toMatchObject({ from: third, to: second });
     // A cutover from there: the newest standby is not the one that was live before it.
     const fourth = await goTo();
     expect(await rollBack(context, OPERATOR)).toMatchObject({ from: fourth, to: second });
-    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: second, to: fourth });
+    expect(await rollBack(context, OPERATOR, second)).toMatchObject({ from: second, to: fourth });
     await retireGeneration(context, second, OPERATOR);
-    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: fourth, to: third });
+    expect(await rollBack(context, OPERATOR, fourth)).toMatchObject({ from: fourth, to: third });
     expect((await generationById(fixture.pool, first))!.state).toBe('standby');
   });
 
@@ -225,6 +226,84 @@ describe('rollbacks', () => {
     expect((await liveGeneration(fixture.pool))!.id).toBe(first);
     // And one who comes later, with what a preview said before.
     await expect(rollBack(context, OPERATOR, second)).rejects.toThrow('is no longer live');
+  });
+
+  test('of two operators who rolled back a moment apart the second went forward to what the first had left', async () => {
+    const first = fixture.generation.id;
+    const second = await goTo();
+    await rollBack(context, { actor: 'olga', reason: null });
+    const refused = {
+      code: 'wrong_state',
+      message: expect.stringMatching(
+        `^olga rolled back from generation ${second} to ${first} \\d+ seconds? ago: .* \\(--from ${first}\\)$`,
+      ) as string,
+    };
+    await expect(previewRollBack(context)).rejects.toMatchObject(refused);
+    await expect(rollBack(context, OPERATOR)).rejects.toMatchObject(refused);
+    expect((await liveGeneration(fixture.pool))!.id).toBe(first);
+    await fixture.pool.query(`update opstruth.audit_entries set at = at - interval '11 seconds'`);
+    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: first, to: second });
+  });
+
+  test('an operator who was paused in the middle of a step held all others and the live generation', async () => {
+    const live = await goTo();
+    const back = fixture.generation.id;
+    let goOn!: () => void;
+    let paused!: (limit: unknown) => void;
+    const isPaused = new Promise((resolve) => (paused = resolve));
+    const goesOn = new Promise<void>((resolve) => (goOn = resolve));
+    // oxlint-disable-next-line typescript/unbound-method -- called on the connection below
+    const query = Client.prototype.query as Send;
+    const spy = jest.spyOn(Client.prototype, 'query').mockImplementation(function (
+      this: Client,
+      ...given: unknown[]
+    ): unknown {
+      const run = (...statement: unknown[]) => query.apply(this, statement) as Promise<{ rows: object[] }>;
+      if (!String(given[0]).startsWith('insert into opstruth.audit_entries')) return query.apply(this, given);
+      spy.mockRestore();
+      return run('show idle_in_transaction_session_timeout')
+        .then(({ rows }) =>
+          run('set local idle_in_transaction_session_timeout = 50').then(() => paused(rows[0])),
+        )
+        .then(() => goesOn)
+        .then(() => run(...given));
+    });
+    const first = rollBack(context, OPERATOR, live).catch((error: unknown) => error);
+    expect(await isPaused).toEqual({ idle_in_transaction_session_timeout: '5s' });
+    await rollBack(context, { actor: 'olga', reason: null }, live);
+    goOn();
+    expect(isUnreachable(await first)).toBe(true);
+    expect((await liveGeneration(fixture.pool))!.id).toBe(back);
+  });
+
+  test('an operator waited without end for another, and so did everybody who only looked', async () => {
+    await goTo();
+    const client = await fixture.pool.connect();
+    await client.query(`begin; select pg_advisory_xact_lock(hashtext('opstruth.generations'))`);
+    const waits: unknown[] = [];
+    // oxlint-disable-next-line typescript/unbound-method -- called on the connection below
+    const query = Client.prototype.query as Send;
+    jest.spyOn(Client.prototype, 'query').mockImplementation(function (
+      this: Client,
+      ...given: unknown[]
+    ): unknown {
+      const limit = /^set local lock_timeout = (\d+)$/.exec(String(given[0]))?.[1];
+      if (limit === undefined) return query.apply(this, given);
+      waits.push(Number(limit));
+      return query.apply(this, ['set local lock_timeout = 50']);
+    });
+    try {
+      const wanted = { ...fixture.generation, surfaces: context.surfaces };
+      expect((await ensureLiveGeneration(fixture.pool, wanted)).state).toBe('live');
+      await expect(rollBack(context, OPERATOR)).rejects.toMatchObject({
+        code: 'wrong_state',
+        message: "another operator's step has been under way for 10 s: try again later",
+      });
+      expect(waits).toEqual([10_000]);
+    } finally {
+      await client.query('rollback');
+      client.release();
+    }
   });
 
   test('a generation with the tables of another version went live, and then every read of it failed', async () => {
@@ -268,6 +347,6 @@ describe('rollbacks', () => {
     await rollBack(context, OPERATOR);
     await pool.query('alter table opstruth.generations drop column standby_number');
     await pool.query(await readFile(join(migrationsFolder(), '0006_last_live.sql'), 'utf8'));
-    expect(await rollBack(context, OPERATOR)).toMatchObject({ from: second, to: third });
+    expect(await rollBack(context, OPERATOR, second)).toMatchObject({ from: second, to: third });
   });
 });

@@ -1,11 +1,10 @@
 import type { Pool, PoolClient } from 'pg';
-import { inTransaction, transaction } from '../../db/transaction';
+import { IDLE_LIMIT, inTransaction, transaction } from '../../db/transaction';
 import { FACTS, PARKED, SCOPE_POSITIONS } from '../../projector/engine-rows';
 import { generationById } from '../../projector/generations';
 import type { Generation } from '../../projector/generations';
 import type { Surface } from '../../projector/surface';
 import { tablesOf } from '../../projector/surface-content';
-import { IDLE_LIMIT } from '../../projector/table-connection';
 
 /** What every part of a build is told besides its work. */
 export interface StepOptions {
