@@ -173,7 +173,8 @@ policy
 
 program
   .command('audit')
-  .description('check the live generation against the log; exit code 1 when anything differs')
+  .description('check a generation against the log; exit code 1 when anything differs')
+  .option('--generation <id>', 'another than the live one, as before a cutover to it', positive)
   .option('--sample <n>', 'random runs to fold anew from their first event on', positive, 500)
   .option('--surfaces', 'instead, check every table and bucket against the run facts')
   .option(

@@ -5,8 +5,15 @@ import type { AuditReport } from './audit';
 /** Differences kept with the result: enough to begin looking. */
 const KEPT = 10;
 
-/** Adds a look to what is known of its generation. A finding stays until a newer one, whatever later looks find. */
-export async function recordAuditResult(pool: Pool, report: AuditReport): Promise<void> {
+/**
+ * Adds a look to what is known of its generation. A finding stays until a newer one, whatever later looks find. `folded`: how many
+ * runs it has folded anew from the log.
+ */
+export async function recordAuditResult(
+  pool: Pool,
+  report: Pick<AuditReport, 'generation' | 'runs' | 'differences' | 'found'>,
+  folded = report.runs,
+): Promise<void> {
   const found = report.differences > 0 ? JSON.stringify(report.found.slice(0, KEPT)) : null;
   await pool.query(
     `insert into opstruth.audit_results as r
@@ -17,15 +24,24 @@ export async function recordAuditResult(pool: Pool, report: AuditReport): Promis
        runs_total = r.runs_total + excluded.runs_total,
        differences_total = r.differences_total + excluded.differences_total,
        found_at = coalesce(excluded.found_at, r.found_at), found = coalesce(excluded.found, r.found)`,
-    [report.generation, report.runs, report.differences, found],
+    [report.generation, folded, report.differences, found],
   );
 }
 
-/** Whether any look at it has found a row that does not say what the log does. */
-export async function wasFoundWrong(pool: Pool, { id }: Pick<Generation, 'id'>): Promise<boolean> {
-  const { rows } = await pool.query(
-    'select 1 from opstruth.audit_results where generation = $1 and differences_total > 0',
+/**
+ * In which generation a look has found a row that does not say what the log does: this one or, as a copy has the rows of what it
+ * was made from, one of those that it goes back to. Null when none has.
+ */
+export async function foundWrongIn(pool: Pool, { id }: Pick<Generation, 'id'>): Promise<number | null> {
+  const { rows } = await pool.query<{ id: number }>(
+    `with recursive origin as (
+       select id, made_by, made_from from opstruth.generations where id = $1
+       union
+       select g.id, g.made_by, g.made_from from origin o join opstruth.generations g on g.id = o.made_from
+       where o.made_by = 'facts')
+     select origin.id from origin join opstruth.audit_results r on r.generation = origin.id
+     where r.differences_total > 0 order by origin.id desc limit 1`,
     [id],
   );
-  return rows.length > 0;
+  return rows[0]?.id ?? null;
 }

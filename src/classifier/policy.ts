@@ -222,8 +222,10 @@ type Issue = z.core.$ZodIssue;
 function problemsOf(issue: Issue): string[] {
   if (issue.code === 'unrecognized_keys') {
     const known = KNOWN_FIELDS[String(issue.path[0] ?? '')] ?? [];
-    return issue.keys.map(
-      (key) => `${pathText([...issue.path, key])}: unknown field; known are ${known.join(', ')}`,
+    return issue.keys.map((key) =>
+      key === 'policy' && issue.path.length === 0
+        ? 'policy: unknown field; what stands in it is a policy, and the rest around it is not'
+        : `${pathText([...issue.path, key])}: unknown field; known are ${known.join(', ')}`,
     );
   }
   if (issue.code === 'invalid_key') {

@@ -11,21 +11,25 @@ export interface AuditFlags {
   readonly sample: number;
   readonly surfaces?: boolean;
   readonly asOf?: string;
+  readonly generation?: number;
 }
 
 const SHOWN = 20;
 
-/** Checks the live generation: random runs against the log, or every table against the run facts. Exit code 1 if they differ. */
+/** Checks the live generation, or another: random runs against the log, or every table against the run facts. Exit code 1 if they differ. */
 export async function audit(output: Output, flags: AuditFlags): Promise<void> {
   await withRuntime({ migrate: false }, async (runtime) => {
     const context = { ...runtime, surfaces };
     if (flags.surfaces) {
-      const report = await auditTables(context, flags.asOf ?? runtime.clock.now());
+      const report = await auditTables(context, {
+        generation: flags.generation,
+        asOf: flags.asOf ?? runtime.clock.now(),
+      });
       const { runs, tables, generation, asOf } = report;
       const what = `${counted(runs, 'run')} in ${counted(tables, 'table')} of generation ${generation}, as of ${asOf}`;
       tell(output, report, what);
     } else {
-      const report = await auditRuns(context, flags.sample);
+      const report = await auditRuns(context, { generation: flags.generation, sample: flags.sample });
       const { runs, generation } = report;
       tell(output, report, `${counted(runs, 'run')} of generation ${generation} folded anew from the log`);
     }

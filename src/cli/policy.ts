@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { policyOfText, PolicyFileError } from '../classifier/policy';
+import { policyOfText, PolicyError, PolicyFileError } from '../classifier/policy';
 import type { Policy } from '../classifier/policy';
 import { policyChanges } from '../classifier/policy-changes';
 import type { PolicyLeaf } from '../classifier/policy-changes';
@@ -66,7 +66,8 @@ async function policyFrom(file: string): Promise<Policy> {
   try {
     return policyOfText(text);
   } catch (error) {
-    throw error instanceof PolicyFileError ? new PolicyFileError(`${file}: ${error.message}`) : error;
+    const isFiles = error instanceof PolicyFileError || error instanceof PolicyError;
+    throw isFiles ? new PolicyFileError(`${file}: ${error.message}`) : error;
   }
 }
 

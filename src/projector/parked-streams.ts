@@ -228,19 +228,34 @@ async function refuseIfApplied(
   { judge }: ParkedContext,
 ): Promise<void> {
   if (!isRunStream(streamId)) return;
-  for (const { id, state, schema } of following) {
-    if (id === generation.id) continue;
-    if (state === 'building')
-      throw new DiscardRefusedError(
-        `generation ${id} is being built, and may have applied the event: wait for it or abort it first`,
-      );
-    const [run] = await readStates(connection, schema, judge, [runIdOf(streamId)]);
-    if (run && run.facts.version > revision)
-      throw new DiscardRefusedError(
-        `generation ${id} (${state}) has applied revision ${revision} of ${streamId}, and would differ from every later ` +
-          `fold: mend the code that refuses it, or ${state === 'live' ? 'make another generation live and retire' : 'end'} generation ${id} first`,
-      );
+  const others = following.filter(({ id }) => id !== generation.id);
+  const building = others.find(({ state }) => state === 'building');
+  if (building)
+    throw new DiscardRefusedError(
+      `generation ${building.id} is being built, and may have applied the event: wait for it or abort it first`,
+    );
+  const applied: Generation[] = [];
+  for (const other of others) {
+    const [run] = await readStates(connection, other.schema, judge, [runIdOf(streamId)]);
+    if (run && run.facts.version > revision) applied.push(other);
   }
+  if (applied.length > 0) throw new DiscardRefusedError(appliedWords(applied, { streamId, revision }));
+}
+
+/** All of them at once, so that nobody ends one and then learns that another stands in the way as well. */
+function appliedWords(
+  applied: readonly Generation[],
+  { streamId, revision }: Pick<FailedEvent, 'streamId' | 'revision'>,
+): string {
+  const named = applied.map(({ id, state }) => `${id} (${state})`).join(', ');
+  const live = applied.find(({ state }) => state === 'live');
+  return (
+    `${applied.length === 1 ? `generation ${named} has` : `generations ${named} have`} applied revision ${revision} of ` +
+    `${streamId}, and would differ from every later fold: mend the code that refuses it, or first ` +
+    (live
+      ? `make another generation live, and then end ${applied.map(({ id }) => id).join(', ')}`
+      : `end ${applied.length === 1 ? 'it' : 'them'}`)
+  );
 }
 
 async function retryInside(

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { Pool } from 'pg';
 import { parsePolicy } from '../classifier/policy';
 import type { Policy, VersionedPolicy } from '../classifier/policy';
@@ -16,16 +15,17 @@ export async function savePolicy(
   by: string,
   reason: string | null,
 ): Promise<number> {
-  const document = JSON.stringify(policy);
-  const digest = createHash('sha256').update(document).digest('hex');
   const { rows } = await pool.query<{ version: number }>(
-    `with added as (
+    `with given as (
+       -- The digest is of the document as PostgreSQL orders it: see migrations/0013.
+       select document, encode(sha256(convert_to(document::text, 'UTF8')), 'hex') as digest from (select $1::jsonb as document) g
+     ), added as (
        insert into opstruth.policies (document, digest, created_by, reason)
        -- Asked first, because an insert that conflicts uses up a version number all the same.
-       select $1::jsonb, $2, $3, $4 where not exists (select from opstruth.policies where digest = $2)
+       select document, digest, $2, $3 from given where not exists (select from opstruth.policies where digest = given.digest)
        on conflict (digest) do nothing returning version)
-     select version from added union all select version from opstruth.policies where digest = $2 limit 1`,
-    [document, digest, by, reason],
+     select version from added union all select version from opstruth.policies join given using (digest) limit 1`,
+    [JSON.stringify(policy), by, reason],
   );
   if (rows[0]) return rows[0].version;
   // Another process committed the same policy after this statement's snapshot was taken: it is visible now.

@@ -2,9 +2,8 @@ import { Controller, HttpCode, Inject, Post, UseInterceptors } from '@nestjs/com
 import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { NeedsCapability, OnPlane } from '../auth/auth.guard';
-import { ACCEPTED_INSTANT } from '../events/instant';
-import { instantSchema } from '../events/operation-run-events';
 import { Answers, ParsedBody } from '../http/parsed';
+import { asOfSchema } from '../http/read-request';
 import { OPERATOR_CONTEXT } from './operator-context';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
@@ -24,10 +23,16 @@ const auditBody = z.strictObject({
     .max(MAX_SAMPLE)
     .default(DEFAULT_SAMPLE)
     .describe('Random runs to fold anew from their first event on; without `surfaces`.'),
-  asOf: instantSchema
+  asOf: asOfSchema
+    .optional()
+    .describe('With `surfaces`: the instant at which buckets and lists are compared (default: now).'),
+  generation: z
+    .int()
+    .min(1)
+    .max(2_147_483_647)
     .optional()
     .describe(
-      `With \`surfaces\`: the instant at which buckets and lists are compared, ${ACCEPTED_INSTANT} (default: now).`,
+      'Default: the live one. Any other that is ready or a standby, as before a cutover or a rollback.',
     ),
 });
 
@@ -61,7 +66,7 @@ export class AuditsController {
 
   @Post()
   @ApiOperation({
-    summary: 'Compare rows of the live generation with the log',
+    summary: 'Compare rows of a generation with the log',
     description:
       'Folds random runs anew and compares every row of theirs; with `surfaces` compares whole tables with the run facts, ' +
       'and buckets with their lists, which reads every table once. Changes nothing; a finding is kept in status and metrics.',
@@ -69,11 +74,11 @@ export class AuditsController {
   @HttpCode(200)
   @NeedsCapability('projections.operate')
   @Answers(z.object({ data: reportSchema }))
-  async audit(@ParsedBody(auditBody) { surfaces, sample, asOf }: z.infer<typeof auditBody>) {
+  async audit(@ParsedBody(auditBody) { surfaces, sample, asOf, generation }: z.infer<typeof auditBody>) {
     const { clock } = this.context;
     const report = surfaces
-      ? await auditTables(this.context, asOf ?? clock.now())
-      : await auditRuns(this.context, sample);
+      ? await auditTables(this.context, { generation, asOf: asOf ?? clock.now() })
+      : await auditRuns(this.context, { generation, sample });
     return { data: report };
   }
 }

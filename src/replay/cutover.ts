@@ -1,4 +1,4 @@
-import { wasFoundWrong } from '../audit/audit-results';
+import { foundWrongIn } from '../audit/audit-results';
 import { counted } from '../tools/counted';
 import { sleep, unlessAborted } from '../tools/abortable';
 import type { Instant } from '../events/instant';
@@ -99,16 +99,17 @@ export async function checkCutover(
     );
   refuseOtherVersions(next, context, 'cut over to');
   const comparison = await diffGenerations(context.pool, live, next, asOf);
-  return {
-    from: live.id,
-    to: id,
-    comparison,
-    objections: [
-      ...gateObjections(comparison, gate),
-      ...(await parkedObjections(context, live, next)),
-      ...(await foundWrong(context, next)),
-    ],
-  };
+  const objections = [...gateObjections(comparison, gate), ...(await faultObjections(context, live, next))];
+  return { from: live.id, to: id, comparison, objections };
+}
+
+/** What may come up at any time, and is quickly looked for. */
+async function faultObjections(
+  context: OperatorContext,
+  live: Generation,
+  next: Generation,
+): Promise<string[]> {
+  return [...(await parkedObjections(context, live, next)), ...(await foundWrong(context, next))];
 }
 
 /**
@@ -125,14 +126,23 @@ export async function cutOver(
   if (request.force && operator.reason === null)
     throw new ReplayRefusedError('reason_required', 'a forced cutover needs a reason, which is kept');
   const check = await checkCutover(context, id, request.gate, request.asOf);
-  if (check.objections.length > 0 && !request.force)
-    throw new ReplayRefusedError(
-      'cutover_refused',
-      `the cutover to generation ${id} is refused`,
-      check.objections,
-    );
+  const refuse = (objections: readonly string[]) => {
+    if (objections.length === 0 || request.force) return;
+    throw new ReplayRefusedError('cutover_refused', `the cutover to generation ${id} is refused`, objections);
+  };
+  refuse(check.objections);
   const details = { changedPercent: check.comparison.changedPercent, forced: check.objections };
-  const step = { allowed: ['ready'], verb: 'cut over to', action: 'replay.cutover', details } as const;
+  const step = {
+    allowed: ['ready'],
+    verb: 'cut over to',
+    action: 'replay.cutover',
+    details,
+    // The new generation may have been seconds away, and what it met on its way is new.
+    async lastLook() {
+      const [live, next] = [await requireLive(context.pool), await requireGeneration(context, id)];
+      refuse(await faultObjections(context, live, next));
+    },
+  } as const;
   // What was compared is what is switched: not with another generation that went live meanwhile.
   await switchWhenLevel(context, { from: check.from, to: id, ...step }, operator);
   return check;
@@ -183,12 +193,15 @@ interface Switch extends FromTo {
   readonly action: string;
   /** For the audit entry, beside `from`. */
   readonly details?: object;
+  /** Once `to` has come near: throws what speaks against it only now. */
+  readonly lastLook?: () => Promise<void>;
 }
 
 async function switchWhenLevel(context: OperatorContext, step: Switch, operator: Operator): Promise<void> {
   const deadline = performance.now() + NEAR_AT_MOST_MS;
   for (let attempt = 1; ; attempt++) {
     const isFollowed = await comeNear(context, step, deadline);
+    await step.lastLook?.();
     try {
       await switchHeld(context, { ...step, isFollowed }, operator);
       return;
@@ -335,8 +348,10 @@ function gateObjections({ changed, changedPercent, matrix }: Comparison, gate: C
 }
 
 async function foundWrong({ pool }: OperatorContext, generation: Generation): Promise<string[]> {
-  if (!(await wasFoundWrong(pool, generation))) return [];
-  return [`an audit has found wrong rows in generation ${generation.id}, see \`opstruth status\``];
+  const wrong = await foundWrongIn(pool, generation);
+  if (wrong === null) return [];
+  const copied = wrong === generation.id ? '' : `, of which ${generation.id} is a copy`;
+  return [`an audit has found wrong rows in generation ${wrong}${copied}, see \`opstruth status\``];
 }
 
 async function parkedObjections(

@@ -13,7 +13,7 @@ import type { Generation } from '../projector/generations';
 import { endedAlike, judgeFor } from '../projector/live-classification';
 import { loadPolicy } from '../projector/policies';
 import type { StoredFacts } from '../projector/run-states';
-import { wasFoundWrong } from '../audit/audit-results';
+import { foundWrongIn } from '../audit/audit-results';
 import { divergence } from './divergence';
 import type { OperatorContext } from './operator-context';
 import { MatrixTally } from './transition-matrix';
@@ -143,7 +143,7 @@ export async function factsWillDo(
   { classifierVersion, policyVersion }: ReplayPlan['to'],
 ): Promise<boolean> {
   const sameRules = classifierVersion === live.classifierVersion && policyVersion === live.policyVersion;
-  return !sameRules && isOfSurfaces(live, surfaces) && !(await wasFoundWrong(pool, live));
+  return !sameRules && isOfSurfaces(live, surfaces) && (await foundWrongIn(pool, live)) === null;
 }
 
 /** Seconds that `work` (events or runs) will take at the rate of the last finished builds of that kind, or at an assumed one. */

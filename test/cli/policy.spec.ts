@@ -68,6 +68,17 @@ test('a file that an editor had begun with a byte order mark was called no JSON'
   expect(await run((output) => propose(output, marked, null))).toMatchObject({ errors: '', exitCode: 0 });
 });
 
+test('what is wrong with a file was told without its name, and what show --json prints without what to take of it', async () => {
+  const wrong = join(folder, 'wrong.json');
+  await writeFile(wrong, '{ "version": 1, "policy": {} }');
+  const { errors, exitCode } = await run((output) => propose(output, wrong, null));
+  expect(errors).toMatch(`${wrong}: the policy cannot be used:\n  version: unknown field`);
+  expect(errors).toContain(
+    '  policy: unknown field; what stands in it is a policy, and the rest around it is not\n',
+  );
+  expect(exitCode).toBe(1);
+});
+
 test('a type called "__proto__" was lost without a word', async () => {
   const odd = join(folder, 'odd.json');
   await writeFile(odd, '{ "types": { "__proto__": { "runningStaleAfterSeconds": 77 } } }');

@@ -128,6 +128,23 @@ describe('what the projector cannot apply', () => {
       const hasApplied = `generation ${other.id} (ready) has applied revision 1`;
       await expect(previewDiscard(generation, streamOf('bad'), options)).rejects.toThrow(hasApplied);
       await expect(discardParked(generation, streamOf('bad'), decision, options)).rejects.toThrow(hasApplied);
+      // Whoever looks from there would have to know that ending one alone does not help.
+      const third = await fixture.anotherGeneration();
+      await fixture.pool.query(`update opstruth.generations set state = 'standby' where id = $1`, [third.id]);
+      await fixture.pool.query(
+        `insert into ${third.schema}.run_facts select * from ${other.schema}.run_facts;
+         insert into ${third.schema}.parked_events select * from ${generation.schema}.parked_events;
+         delete from ${generation.schema}.parked_events;
+         update ${generation.schema}.run_facts set facts = (facts::jsonb || '{"version":2}')::json where run_id = 'bad'`,
+      );
+      await expect(previewDiscard(third, streamOf('bad'), options)).rejects.toThrow(
+        `generations ${generation.id} (live), ${other.id} (ready) have applied revision 1 of ${streamOf('bad')}, and would differ ` +
+          'from every later fold: mend the code that refuses it, or first make another generation live, and then end ' +
+          `${generation.id}, ${other.id}`,
+      );
+      await fixture.pool.query(
+        `insert into ${generation.schema}.parked_events select * from ${third.schema}.parked_events`,
+      );
       expect(await listParked(fixture.pool, generation)).toHaveLength(1);
     });
 

@@ -1,3 +1,6 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { migrationsFolder } from '../../src/db/migrate';
 import { createReplaysApp, READER, STRICTER } from './replays-app';
 import type { ReplaysApp } from './replays-app';
 
@@ -53,6 +56,29 @@ test('a proposal is kept once, with one audit entry, and warns of what its autho
   expect(again.statusCode).toBe(200);
   expect(again.answer.data).toMatchObject({ version, added: false });
   expect(await app.audited()).toEqual([{ actor: 'olga', action: 'policy.propose', reason: 'quieter' }]);
+});
+
+test('the same policy in another order was kept as another version', async () => {
+  const { answer } = await app.get(`policies/${app.stricter}`);
+  const turned = (value: unknown): unknown =>
+    typeof value === 'object' && value !== null
+      ? Object.fromEntries(
+          Object.entries(value)
+            .reverse()
+            .map(([key, inner]) => [key, turned(inner)]),
+        )
+      : value;
+  expect((await app.post('policies', { policy: turned(answer.data!.policy) })).answer.data).toMatchObject({
+    version: app.stricter,
+    added: false,
+  });
+  // As an older version has kept it: its digest was of the text.
+  await app.pool.query(`update opstruth.policies set digest = 'older' where version = $1`, [app.stricter]);
+  await app.pool.query(await readFile(join(migrationsFolder(), '0013_policy_digests.sql'), 'utf8'));
+  expect((await app.post('policies', { policy: STRICTER })).answer.data).toMatchObject({
+    version: app.stricter,
+    added: false,
+  });
 });
 
 test('two who propose the same at once get one version and leave one entry', async () => {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
+import { parsePolicy } from '../../src/classifier/policy';
 import { isUnreachable } from '../../src/db/database';
 import { migrationsFolder } from '../../src/db/migrate';
 import type { EventStore } from '../../src/event-store/event-store';
@@ -8,10 +9,11 @@ import { recordAuditResult } from '../../src/audit/audit-results';
 import { catchUp } from '../../src/projector/generation-projector';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import { checkCutover, cutOver, previewRollBack, rollBack } from '../../src/replay/cutover';
-import { retireGeneration, startReplay } from '../../src/replay/replays';
+import { savePolicy } from '../../src/projector/policies';
+import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { eventually } from '../support/eventually';
-import { dumpGeneration } from '../support/projection';
+import { dumpGeneration, TEST_POLICY } from '../support/projection';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
@@ -79,6 +81,50 @@ describe('rollbacks', () => {
     expect((await previewRollBack(context)).warnings).toEqual([]);
     await found(first);
     expect(await rollBack(context, OPERATOR)).toEqual({ from: next.id, to: first, warnings: [told(first)] });
+  });
+
+  test('a copy of a generation with wrong rows went live without a word of them', async () => {
+    const policyVersion = await savePolicy(
+      fixture.pool,
+      parsePolicy({ ...TEST_POLICY, types: { nobodys: { action: 'none' } } }),
+      'test',
+      null,
+    );
+    const first = fixture.generation.id;
+    const copy = await build(await startReplay(context, { policyVersion }, OPERATOR));
+    expect(copy.madeBy).toBe('facts');
+    await recordAuditResult(fixture.pool, { generation: first, runs: 7, differences: 1, found: [] });
+    const { objections } = await checkCutover(context, copy.id, GATE, AS_OF);
+    expect(objections).toEqual([
+      `an audit has found wrong rows in generation ${first}, of which ${copy.id} is a copy, see \`opstruth status\``,
+    ]);
+    // One that was made from the log has rows of its own.
+    await abortReplay(context, copy.id, OPERATOR);
+    const own = await build(await startReplay(context, { policyVersion, full: true }, OPERATOR));
+    expect((await checkCutover(context, own.id, GATE, AS_OF)).objections).toEqual([]);
+  });
+
+  test('what an audit found while a cutover waited for the new generation was not looked at', async () => {
+    const next = await build(await startReplay(context, {}, OPERATOR));
+    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 5, idPrefix: 'later-' })]);
+    await catchUp(fixture.generation.id, fixture.options);
+    const { store } = context;
+    // The first that a switch reads of the log is what the new generation lacks.
+    const readAll = async (...asked: Parameters<EventStore['readAll']>) => {
+      await recordAuditResult(fixture.pool, { generation: next.id, runs: 1, differences: 1, found: [] });
+      return store.readAll(...asked);
+    };
+    await expect(
+      cutOver(
+        { ...context, store: { ...store, readAll } },
+        next.id,
+        { gate: GATE, force: false, asOf: AS_OF },
+        OPERATOR,
+      ),
+    ).rejects.toMatchObject({
+      code: 'cutover_refused',
+      details: [`an audit has found wrong rows in generation ${next.id}, see \`opstruth status\``],
+    });
   });
 
   /** A busy log: when a switch begins to hold the live generation, that has got new events and the other has not. */
