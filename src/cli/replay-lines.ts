@@ -120,15 +120,24 @@ export function statusTable(replays: readonly ReplayStatus[]): string[] {
 export function logLines(entries: Awaited<ReturnType<typeof listAuditEntries>>): string[] {
   if (entries.length === 0) return ['nothing was done yet'];
   return table(
-    ['time', 'actor', 'action', 'generation', 'reason'],
+    ['time', 'actor', 'action', 'generation', 'reason', 'details'],
     entries.map((one) => [
       one.at,
       one.actor,
       one.action,
       one.generation === null ? null : String(one.generation),
       one.reason,
+      detailWords(one.details),
     ]),
   );
+}
+
+/** `from 1, changedPercent 3.2, forced 2 runs go ...`: what there is, on one line. --json has it in full. */
+function detailWords(details: object): string {
+  return Object.entries(details)
+    .filter(([, value]) => value !== null && !(Array.isArray(value) && value.length === 0))
+    .map(([name, value]) => `${name} ${Array.isArray(value) ? value.join('; ') : String(value)}`)
+    .join(', ');
 }
 
 function stateWords({ state, phase }: ReplayStatus): string {
@@ -137,7 +146,7 @@ function stateWords({ state, phase }: ReplayStatus): string {
 
 function builderWords({ id, builtBy }: ReplayStatus): string {
   return builtBy === null
-    ? `nobody builds it now: a serving process will, or \`opstruth replay resume ${id}\``
+    ? `nobody builds it at the moment: a serving process takes it up within seconds, or \`opstruth replay resume ${id}\``
     : `built by ${builtBy}`;
 }
 

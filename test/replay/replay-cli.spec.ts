@@ -353,10 +353,12 @@ test('log tells who did what to which generation and why, the latest first, and 
     { actor: 'olga', action: 'replay.abort', generation: 2, reason: null },
     { actor: 'olga', action: 'replay.start', generation: 2, reason: 'tighter' },
   ]);
-  expect(log.lines[0]).toMatch(/^time +actor +action +generation +reason$/);
+  expect(log.lines[0]).toMatch(/^time +actor +action +generation +reason +details$/);
   expect(log.lines.slice(1)).toEqual([
-    expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.abort +2 +-$/),
-    expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.start +2 +tighter$/),
+    expect.stringMatching(/^\d{4}-\d\d-\d\dT\S+Z +olga +replay.abort +2 +- *-?$/),
+    expect.stringMatching(
+      /^\d{4}-\d\d-\d\dT\S+Z +olga +replay.start +2 +tighter +madeBy full, policyVersion 1, classifierVersion 1$/,
+    ),
   ]);
   expect((await run((output) => replayLogVerb(output, 1))).value).toHaveLength(1);
 });

@@ -69,7 +69,7 @@ describe('rollbacks', () => {
 
   test('that an audit has found wrong rows in it speaks against a cutover, and is told of a rollback', async () => {
     const found = async (generation: number) =>
-      recordAuditResult(fixture.pool, { generation, runs: 7, differences: 1, found: [] } as never);
+      recordAuditResult(fixture.pool, { generation, runs: 7, differences: 1, found: [] });
     const told = (id: number) => `an audit has found wrong rows in generation ${id}, see \`opstruth status\``;
     const first = fixture.generation.id;
     const next = await build(await startReplay(context, {}, OPERATOR));
