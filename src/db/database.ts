@@ -74,17 +74,21 @@ export class DatabaseUnreachableError extends Error {
   constructor(
     readonly reason: string,
     cause: unknown,
+    /** That names it. */
+    setting?: string,
   ) {
-    super(`the database cannot be reached: ${reason}`, { cause });
+    super(`${setting === undefined ? '' : `${setting}: `}the database cannot be reached: ${reason}`, {
+      cause,
+    });
   }
 }
 
 /** Connects once, so that a wrong address or password is told as such and not as the failure of some statement. */
-export async function requireReachable(pool: Pool): Promise<void> {
+export async function requireReachable(pool: Pool, setting?: string): Promise<void> {
   try {
     (await pool.connect()).release();
   } catch (error) {
-    throw new DatabaseUnreachableError(reasonOf(error), error);
+    throw new DatabaseUnreachableError(reasonOf(error), error, setting);
   }
 }
 
@@ -127,7 +131,7 @@ export async function openDatabase(
     await embedded?.stop();
   };
   try {
-    await requireReachable(pool);
+    await requireReachable(pool, embedded ? undefined : 'DATABASE_URL');
   } catch (error) {
     await close();
     throw error;

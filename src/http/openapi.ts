@@ -1,5 +1,5 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import { DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
+import { ApiResponse, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import type { OpenAPIObject } from '@nestjs/swagger';
 import { CAPABILITIES_EXTENSION } from '../auth/auth.guard';
 import { packageVersion } from '../tools/package-folder';
@@ -85,10 +85,15 @@ const COMMANDING = {
   404: 'Not there, or out of scope',
   409: 'Not in the present state; `allowedActions` and `currentVersion` say what is possible',
   413: 'A body over the limit',
+  415: 'A body that is not application/json',
   422: 'A missing reason, or an Idempotency-Key used for another request',
 };
 
 const OTHER_VERSION = { 412: 'The run is at another version than If-Match says' };
+
+/** Documents a refusal that only this operation has. */
+export const Refuses = (status: number, words: string): MethodDecorator =>
+  ApiResponse({ status, ...problemResponse(words) });
 
 function lackingCapability(operation: object): Record<number, string> {
   const needed = (operation as { [CAPABILITIES_EXTENSION]?: readonly string[] })[CAPABILITIES_EXTENSION];

@@ -5,6 +5,7 @@ import { ApiOperation, ApiResponse } from '@nestjs/swagger';
 import type { FastifyReply } from 'fastify';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
+import { Refuses } from '../http/openapi';
 import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
 import { Problem } from '../http/problem';
 import { listGenerations } from '../projector/generations';
@@ -154,6 +155,7 @@ export class ReplaysController implements OnModuleDestroy {
       'samples. Refused with 409 unless the generation is ready or a standby.',
   })
   @NeedsCapability('projections.operate')
+  @Refuses(409, 'The generation is neither ready nor a standby')
   @Answers(diffAnswer)
   async diff(@ParsedParams(replayParams) { id }: ReplayParams, @ParsedQuery(diffQuery) { asOf }: DiffQuery) {
     const { pool, clock } = this.context;

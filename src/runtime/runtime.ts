@@ -10,6 +10,7 @@ import { ConfigError } from '../config';
 import type { Config } from '../config';
 import { openDatabase } from '../db/database';
 import { migrate, missingMigrations } from '../db/migrate';
+import { EventStoreUnavailableError } from '../event-store/event-store';
 import type { EventStore } from '../event-store/event-store';
 import { ConnectionStringError } from '../event-store/eventstoredb-connection-string';
 import type { SubscriptionObserver } from '../event-store/eventstoredb-subscription';
@@ -65,6 +66,12 @@ export interface RuntimeOptions {
   readonly applicationName?: string;
 }
 
+/** For a catch: of the log in EventStoreDB nobody has been asked anything before. */
+function nameSetting(error: unknown): never {
+  if (!(error instanceof EventStoreUnavailableError)) throw error;
+  throw new EventStoreUnavailableError(`EVENT_STORE_URL: ${error.message}`, { cause: error });
+}
+
 /** The schema is older than this binary, or there is none yet. */
 export class SchemaNotCurrentError extends Error {
   override readonly name = 'SchemaNotCurrentError';
@@ -109,7 +116,7 @@ export async function openRuntime(
       policyVersion:
         (await liveGeneration(pool))?.policyVersion ??
         (await savePolicy(pool, firstPolicy, 'opstruth', 'policy of the first generation')),
-      logIdentity: await store.identity(),
+      logIdentity: await store.identity().catch(nameSetting),
       anySurfaces: options.anySurfaces ?? false,
     });
     await warnOfOtherPolicy(pool, generation, config, firstPolicy, log);

@@ -15,7 +15,7 @@ test.each(['status', 'parked list', 'policy show', 'migrate', 'serve'])(
     expect(await runCli(verb.split(' '), settings)).toEqual({
       code: 1,
       stdout: '',
-      stderr: 'the database cannot be reached: connect ECONNREFUSED 127.0.0.1:1\n',
+      stderr: 'DATABASE_URL: the database cannot be reached: connect ECONNREFUSED 127.0.0.1:1\n',
     });
   },
 );
@@ -25,6 +25,8 @@ test('a wrong password was told with a stack', async () => {
   url.password = 'hunter2';
   const { code, stderr } = await runCli(['status'], { DATABASE_URL: url.href });
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^the database cannot be reached: password authentication failed .*\n$/);
+  expect(stderr).toMatch(
+    /^DATABASE_URL: the database cannot be reached: password authentication failed .*\n$/,
+  );
   expect(stderr).not.toContain('hunter2');
 });

@@ -371,6 +371,9 @@ test('OpenAPI has every route with its body and its answer', () => {
     parameters: [{ name: 'id', schema: { type: 'integer' } }],
     responses: { 200: { content: { 'text/event-stream': {} } } },
   });
+  expect(at('replays/{id}/diff').get).toMatchObject({
+    responses: { 409: { content: { 'application/problem+json': {} } } },
+  });
   for (const path of [
     'replays/{id}/cutover',
     'rollback',
@@ -378,7 +381,7 @@ test('OpenAPI has every route with its body and its answer', () => {
     'replays/{id}/abort',
     'policies',
   ])
-    expect(at(path).post).toMatchObject({ requestBody: {} });
+    expect(at(path).post).toMatchObject({ requestBody: {}, responses: { 415: {} } });
   for (const path of [
     'replays',
     'replays/{id}',
