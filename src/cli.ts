@@ -128,7 +128,7 @@ program
   .addOption(
     new Option(
       '--capability <name>',
-      `repeatable; admin: ${CAPABILITIES.admin.join(', ')}; system: ${CAPABILITIES.system.join(', ')}`,
+      `repeatable; admin: ${CAPABILITIES.admin.join(', ')}; system: ${CAPABILITIES.system.join(', ')}; none for a reader`,
     )
       .argParser(collect)
       .default([], "all of the plane's"),

@@ -97,9 +97,13 @@ export function grantsFromFlags(
 function capabilitiesFromFlags(plane: Plane, given: readonly string[]): Capability[] {
   const known: readonly Capability[] = CAPABILITIES[plane];
   if (given.length === 0) return [...known];
+  // For a reader, and to see what one is refused.
+  if (given.every((name) => name === 'none')) return [];
   return given.map((name) => {
     const capability = known.find((candidate) => candidate === name);
     if (capability) return capability;
-    throw new TokenFlagError(`--capability ${name}: the ${plane} plane has ${known.join(', ')}`);
+    throw new TokenFlagError(
+      `--capability ${name}: the ${plane} plane has ${known.join(', ')}; none alone for none of them`,
+    );
   });
 }

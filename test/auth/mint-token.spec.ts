@@ -39,6 +39,8 @@ describe('what the command line grants', () => {
       capabilities: ['runs.write'],
     });
     expect(grantsFromFlags('admin', ['w1', '*'], []).workspaces).toBe('*');
+    expect(grantsFromFlags('system', [], ['none'])).toEqual({ capabilities: [] });
+    expect(() => grantsFromFlags('system', [], ['none', 'ops.triage'])).toThrow(/--capability none/);
   });
 
   test('a capability of the other plane and a workspace on the system plane are errors', () => {
