@@ -1,10 +1,10 @@
-import { Metrics } from '../src/observability/metrics';
-import { observeProjections } from '../src/runtime/projection-observability';
-import { createLease } from '../src/projector/lease';
-import { createProjectorHealth } from '../src/projector/projector-role';
-import { testClock } from './support/database';
-import { createProjectionFixture } from './support/projection';
-import type { ProjectionFixture } from './support/projection';
+import { Metrics } from '../../src/observability/metrics';
+import { observeProjections } from '../../src/runtime/projection-observability';
+import { createLease } from '../../src/projector/lease';
+import { createProjectorHealth } from '../../src/projector/projector-role';
+import { testClock } from '../support/database';
+import { createProjectionFixture } from '../support/projection';
+import type { ProjectionFixture } from '../support/projection';
 
 const TTL_SECONDS = 5;
 

@@ -2,7 +2,7 @@ import { generationById } from '../../src/projector/generations';
 import { abortReplay, startReplay } from '../../src/replay/replays';
 import { runScript } from '../support/child-process';
 import { dumpGeneration } from '../support/projection';
-import { createReplaysFixture } from './replays-app';
+import { createReplaysFixture } from '../replay/replays-app';
 
 const OPERATOR = { actor: 'test', reason: null };
 
