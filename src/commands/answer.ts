@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { OUTCOMES, STATUSES } from '../events/operation-run-events';
 import { formatPosition } from '../events/position';
+import type { Position } from '../events/position';
 import { Problem } from '../http/problem';
 import type { Accepted, CommandResult } from './command-result';
 import type { RetryResult } from './retry-run';
@@ -28,16 +29,22 @@ export function answerOf(result: CommandResult | RetryResult): CommandAnswer | P
     case 'recorded_late':
       return acceptedAnswer(result);
     case 'version_mismatch':
-      return Problem.preconditionFailed(result.currentVersion);
+      return Problem.preconditionFailed(result.currentVersion, positionOf(result));
     case 'rejected': {
       const { rejection, facts, currentVersion, allowedActions } = result;
       // Of a run that is not there, or not for the sender, nothing is told but just that.
       if (!facts) return new Problem(rejection.code, { detail: rejection.message });
       const { status: currentStatus, outcome: currentOutcome } = facts;
-      const members = { currentVersion, currentStatus, currentOutcome, allowedActions };
+      const at = { currentVersion, currentStatus, currentOutcome, ...positionOf(result) };
+      const members = { ...at, allowedActions };
       return new Problem(rejection.code, { detail: rejection.message, members });
     }
   }
+}
+
+/** Who is refused reads why from there on. */
+function positionOf({ position }: { readonly position: Position | null }): { readonly position?: string } {
+  return position === null ? {} : { position: formatPosition(position) };
 }
 
 function acceptedAnswer(result: Accepted & { readonly successorRunId?: string }): CommandAnswer {

@@ -46,6 +46,8 @@ export interface Rejected {
   readonly rejection: Rejection;
   /** 0 when there is no such run, or none that the sender may see. */
   readonly currentVersion: number;
+  /** Of the run's last event, which the refusal rests on; null where `currentVersion` is 0. */
+  readonly position: Position | null;
   readonly facts: RunFacts | null;
   /** As the sender's own routes name them. */
   readonly allowedActions: readonly string[];
@@ -55,6 +57,7 @@ export interface VersionMismatch {
   readonly kind: 'version_mismatch';
   readonly runId: string;
   readonly currentVersion: number;
+  readonly position: Position | null;
 }
 
 export type CommandResult = Accepted | Rejected | VersionMismatch;

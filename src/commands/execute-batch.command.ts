@@ -9,7 +9,6 @@ import { STATUSES } from '../events/operation-run-events';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
 import { problemOf } from './command-problem';
-import { isAccepted } from './command-result';
 import type { CommandEnvelope, CommandResult, Failed } from './command-result';
 import { RunCommandExecutor } from './run-command-executor';
 import type { Sender } from './sender';
@@ -53,7 +52,7 @@ export const batchAnswerSchema = z
       .string()
       .nullable()
       .describe(
-        'The newest position of all results, for `?minPosition=`; null when no command was accepted.',
+        'The newest position of all results, refusals among them, for `?minPosition=`; null when none tells of a run.',
       ),
     results: z
       .array(z.union([acceptedItemSchema, refusedItemSchema]))
@@ -98,11 +97,10 @@ export class ExecuteBatchHandler implements ICommandHandler<ExecuteBatch> {
         ? { ...headOf(body.commands[index]), ...problemBody(answer, sender.correlationId) }
         : answer;
     });
-    const positions = executed.filter(isAccepted).map(({ position }) => position);
-    const newest = positions.reduce<Position | null>(
-      (latest, position) => (latest && comparePositions(latest, position) > 0 ? latest : position),
-      null,
-    );
+    const newest = executed.reduce<Position | null>((latest, result) => {
+      const position = result.kind === 'failed' ? null : result.position;
+      return position && (!latest || comparePositions(position, latest) > 0) ? position : latest;
+    }, null);
     return {
       answer: { position: newest && formatPosition(newest), results },
       failures: executed.filter((result) => result.kind === 'failed'),

@@ -12,7 +12,7 @@ import type { NewEvent, RecordedRunEvent, RunEvent } from '../events/operation-r
 import { START } from '../events/position';
 import type { Position } from '../events/position';
 import { eventIdOf } from './command-ids';
-import type { Accepted, CommandEnvelope, CommandResult } from './command-result';
+import type { Accepted, CommandEnvelope, CommandResult, Rejected } from './command-result';
 
 /** What several commands to one run come to, before anything is written. */
 export interface RunPlan {
@@ -75,9 +75,15 @@ function planStep(
   const isLateReport = !!facts?.evidence && isReport(command);
   const mismatch = expectedVersion !== undefined && expectedVersion !== currentVersion;
   if (mismatch && !isLateReport && (facts || command.kind === 'queue'))
-    return refuse(() => ({ kind: 'version_mismatch', runId, currentVersion }));
+    return refuse((position) => ({
+      kind: 'version_mismatch',
+      runId,
+      currentVersion,
+      position: facts && position,
+    }));
   const decision = decide(facts, command, judge);
-  if (!decision.accepted) return refuse(() => rejected(facts, envelope, decision.rejection, judge));
+  if (!decision.accepted)
+    return refuse((position) => rejected(facts && { facts, position }, envelope, decision.rejection, judge));
   const { after, events } = foldOwn(facts, envelope, decision.events);
   return { facts: after, events, answer: (position) => accepted(after, decision.events, position) };
 }
@@ -137,17 +143,19 @@ function offered(kinds: readonly RunAction['kind'][], plane: CommandEnvelope['pl
 }
 
 function rejected(
-  facts: RunFacts | null,
+  known: { readonly facts: RunFacts; readonly position: Position } | null,
   { runId, command, plane }: CommandEnvelope,
   rejection: Rejection,
   judge: Judge,
 ): CommandResult {
+  const facts = known?.facts ?? null;
   const activeSuccessor = command.kind === 'retry' ? command.activeSuccessorRunId : undefined;
   return {
     kind: 'rejected',
     runId,
     rejection,
     currentVersion: facts?.version ?? 0,
+    position: known?.position ?? null,
     facts,
     allowedActions: offered(allowedActions(facts, command.at, judge, activeSuccessor), plane),
   };
@@ -161,5 +169,18 @@ export function hidden(envelope: CommandEnvelope, judge: Judge): CommandResult {
     if (!decision.accepted) return rejected(null, envelope, decision.rejection, judge);
   }
   const rejection: Rejection = { code: 'run_already_exists', message: 'this run id is taken' };
-  return { kind: 'rejected', runId, rejection, currentVersion: 0, facts: null, allowedActions: [] };
+  return refusedUnseen(runId, rejection);
+}
+
+/** A refusal that tells nothing of any run. */
+export function refusedUnseen(runId: string, rejection: Rejection): Rejected {
+  return {
+    kind: 'rejected',
+    runId,
+    rejection,
+    currentVersion: 0,
+    position: null,
+    facts: null,
+    allowedActions: [],
+  };
 }

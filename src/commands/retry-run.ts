@@ -5,6 +5,7 @@ import { uuidOf } from './command-ids';
 import { RunContendedError, isAccepted } from './command-result';
 import type { Accepted, CommandResult, Rejected } from './command-result';
 import type { RunCommandExecutor } from './run-command-executor';
+import { refusedUnseen } from './plan-run';
 import { RunDiscardedError } from './run-loader';
 import { envelopeOf } from './sender';
 import type { Sender } from './sender';
@@ -84,7 +85,7 @@ function isOver(successor: RunFacts, { runId }: RunFacts): boolean {
 function taken(runId: string, successorRunId: string): Rejected {
   const message = `run ${runId} was to be retried as ${successorRunId}, and another run has that id; retry it once more`;
   const rejection = { code: 'run_already_exists', message } as const;
-  return { kind: 'rejected', runId, rejection, currentVersion: 0, facts: null, allowedActions: [] };
+  return refusedUnseen(runId, rejection);
 }
 
 /** The ids follow from the successor's own, so that however many queue it, and whenever, it is queued once. */

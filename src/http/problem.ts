@@ -108,11 +108,11 @@ export class Problem extends Error {
     return new Problem('not_found', detail === undefined ? {} : { detail });
   }
 
-  static preconditionFailed(currentVersion: number): Problem {
+  static preconditionFailed(currentVersion: number, at: { readonly position?: string } = {}): Problem {
     return new Problem('precondition_failed', {
       // The ETag of a page is over its content: whoever has sent that has to learn what to send instead.
       detail: `the run is at version ${currentVersion}; If-Match takes a version in quotes, as a command's ETag or \`data.version\` gave it`,
-      members: { currentVersion },
+      members: { currentVersion, ...at },
     });
   }
 
@@ -152,6 +152,7 @@ export const problemBodySchema = z
     errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
     allowedActions: z.array(z.string()).optional(),
     currentVersion: z.int().optional(),
+    position: z.string().optional(),
     objections: z.array(z.string()).optional(),
   })
   .meta({ id: 'Problem' });

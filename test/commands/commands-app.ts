@@ -11,6 +11,8 @@ import { COMMANDS_POOL, DISCARDS, EVENT_STORE, JUDGE, NEW_ID } from '../../src/c
 import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
 import { HttpModule } from '../../src/http/http.module';
 import { openApiDocument } from '../../src/http/openapi';
+import { streamOf } from '../../src/events/operation-run-events';
+import { formatPosition } from '../../src/events/position';
 import { NestLogger, createLogger } from '../../src/observability/logger';
 import { judge } from '../domain/story';
 import { NOW, SECRET, bearer } from '../http/test-app';
@@ -98,6 +100,11 @@ export async function createCommandsApp() {
         if (response.statusCode !== 200) throw new Error(`${url}: ${response.body}`);
       }
       return runId;
+    },
+    /** Of the run's last event. */
+    positionOf: async (runId: string) => {
+      const [last] = (await side.store.readStream(streamOf(runId))).slice(-1);
+      return formatPosition(last!.position);
     },
     close: async () => {
       await app.close();

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { problemOf } from '../../src/commands/command-problem';
+import { isAccepted } from '../../src/commands/command-result';
 import type { Failed } from '../../src/commands/command-result';
 import { RunCommandExecutor } from '../../src/commands/run-command-executor';
 import type { RunCommand } from '../../src/domain/decider';
@@ -129,7 +130,7 @@ describe('many commands at once', () => {
     const events = await side.store.readStream(streamOf(runId));
     for (const [n, result] of results.entries())
       expect(
-        'position' in result && comparePositions(result.position, events[n]!.position),
+        isAccepted(result) && comparePositions(result.position, events[n]!.position),
       ).toBeGreaterThanOrEqual(0);
   });
 

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { judgeWith } from '../../src/classifier/classifier';
 import { parsePolicy } from '../../src/classifier/policy';
+import type { Accepted } from '../../src/commands/command-result';
 import { RunCommandExecutor } from '../../src/commands/run-command-executor';
 import { streamOf } from '../../src/events/operation-run-events';
 import { at, commands as c, judge, metadata } from '../domain/story';
@@ -97,8 +98,8 @@ describe('a command', () => {
 
   it('for another version than the run has is not decided at all', async () => {
     const runId = newRun();
-    await executor.execute(envelope(runId, c.queue()));
-    const mismatch = { kind: 'version_mismatch', runId, currentVersion: 1 };
+    const { position } = (await executor.execute(envelope(runId, c.queue()))) as Accepted;
+    const mismatch = { kind: 'version_mismatch', runId, currentVersion: 1, position };
     expect(await executor.execute(envelope(runId, c.start(5), { expectedVersion: 3 }))).toEqual(mismatch);
     expect(await executor.execute(envelope(runId, c.start(5), { expectedVersion: 1 }))).toMatchObject({
       kind: 'applied',
@@ -146,6 +147,7 @@ describe('a scope', () => {
       runId,
       rejection: { code: 'run_already_exists', message: 'this run id is taken' },
       currentVersion: 0,
+      position: null,
       facts: null,
       allowedActions: [],
     });

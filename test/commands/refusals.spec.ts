@@ -30,6 +30,8 @@ describe('a refusal for the state of the run', () => {
         currentVersion: 2,
         currentStatus: 'completed',
         currentOutcome: 'failed',
+        // From where on every surface shows what the refusal speaks of.
+        position: await app.positionOf(runId),
         allowedActions: ['resolve'],
       },
     });

@@ -150,6 +150,7 @@ describe('a crash after the predecessor was written and before the successor was
         message: `run ${runId} was to be retried as ${successor}, and another run has that id; retry it once more`,
       },
       currentVersion: 0,
+      position: null,
       facts: null,
       allowedActions: [],
     });
@@ -194,6 +195,7 @@ it('what cannot be retried is refused, and for want of a version also', async ()
     kind: 'version_mismatch',
     runId,
     currentVersion: 2,
+    position: (await side.store.readStream(streamOf(runId))).at(-1)!.position,
   });
   expect(await retryRun(executor, runId, null, sender({ expectedVersion: 2 }))).toMatchObject({
     kind: 'applied',
