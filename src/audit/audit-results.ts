@@ -32,7 +32,10 @@ export async function recordAuditResult(
  * In which generation a look has found a row that does not say what the log does: this one or, as a copy has the rows of what it
  * was made from, one of those that it goes back to. Null when none has.
  */
-export async function foundWrongIn(pool: Pool, { id }: Pick<Generation, 'id'>): Promise<number | null> {
+export async function foundWrongIn(
+  pool: Pick<Pool, 'query'>,
+  { id }: Pick<Generation, 'id'>,
+): Promise<number | null> {
   const { rows } = await pool.query<{ id: number }>(
     `with recursive origin as (
        select id, made_by, made_from from opstruth.generations where id = $1

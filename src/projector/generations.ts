@@ -45,13 +45,16 @@ export interface Generation {
 const WAITS_AT_MOST_MS = 10_000;
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** Another operator's step takes longer than anybody should wait for. */
+/** Other operators' steps take longer than anybody should wait for. */
 export class OperatorBusyError extends Error {
   override readonly name = 'OperatorBusyError';
   constructor(cause: unknown) {
-    super(`another operator's step has been under way for ${WAITS_AT_MOST_MS / 1000} s: try again later`, {
-      cause,
-    });
+    super(
+      `waited ${WAITS_AT_MOST_MS / 1000} s for other operators' steps, which are still under way: try again later`,
+      {
+        cause,
+      },
+    );
   }
 }
 
@@ -103,7 +106,7 @@ export async function liveGeneration(pool: Pick<Pool, 'query'>): Promise<Generat
   return rows[0] ? generationOf(rows[0]) : null;
 }
 
-export async function generationById(pool: Pool, id: number): Promise<Generation | null> {
+export async function generationById(pool: Pick<Pool, 'query'>, id: number): Promise<Generation | null> {
   const { rows } = await pool.query<GenerationRow>(
     `select ${COLUMNS} from opstruth.generations where id = $1`,
     [id],

@@ -43,7 +43,7 @@ export async function loadParkedStreams(
   };
 }
 
-export async function listParked(pool: Pool, generation: Generation): Promise<ParkedStream[]> {
+export async function listParked(pool: Pick<Pool, 'query'>, generation: Generation): Promise<ParkedStream[]> {
   const { rows } = await pool.query<{
     stream_id: string;
     revision: number;

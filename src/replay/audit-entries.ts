@@ -11,7 +11,8 @@ export interface AuditEntry {
 /** One entry per action that changed something, in the transaction that changed it. Previews leave none. */
 export async function recordAudit(client: Pick<PoolClient, 'query'>, entry: AuditEntry): Promise<void> {
   await client.query(
-    'insert into opstruth.audit_entries (actor, action, generation, reason, details) values ($1, $2, $3, $4, $5)',
+    // When it was done, and not when the transaction began to wait for others.
+    'insert into opstruth.audit_entries (at, actor, action, generation, reason, details) values (clock_timestamp(), $1, $2, $3, $4, $5)',
     [entry.actor, entry.action, entry.generation, entry.reason, JSON.stringify(entry.details)],
   );
 }

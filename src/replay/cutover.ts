@@ -1,3 +1,4 @@
+import type { Pool } from 'pg';
 import { foundWrongIn } from '../audit/audit-results';
 import { counted } from '../tools/counted';
 import { sleep, unlessAborted } from '../tools/abortable';
@@ -99,17 +100,16 @@ export async function checkCutover(
     );
   refuseOtherVersions(next, context, 'cut over to');
   const comparison = await diffGenerations(context.pool, live, next, asOf);
-  const objections = [...gateObjections(comparison, gate), ...(await faultObjections(context, live, next))];
+  const objections = [
+    ...gateObjections(comparison, gate),
+    ...(await faultObjections(context.pool, live, next)),
+  ];
   return { from: live.id, to: id, comparison, objections };
 }
 
 /** What may come up at any time, and is quickly looked for. */
-async function faultObjections(
-  context: OperatorContext,
-  live: Generation,
-  next: Generation,
-): Promise<string[]> {
-  return [...(await parkedObjections(context, live, next)), ...(await foundWrong(context, next))];
+async function faultObjections(db: Queries, live: Generation, next: Generation): Promise<string[]> {
+  return [...(await parkedObjections(db, live, next)), ...(await foundWrong(db, next))];
 }
 
 /**
@@ -126,26 +126,28 @@ export async function cutOver(
   if (request.force && operator.reason === null)
     throw new ReplayRefusedError('reason_required', 'a forced cutover needs a reason, which is kept');
   const check = await checkCutover(context, id, request.gate, request.asOf);
-  const refuse = (objections: readonly string[]) => {
+  let { objections } = check;
+  const refuse = () => {
     if (objections.length === 0 || request.force) return;
     throw new ReplayRefusedError('cutover_refused', `the cutover to generation ${id} is refused`, objections);
   };
-  refuse(check.objections);
-  const details = { changedPercent: check.comparison.changedPercent, forced: check.objections };
-  const step = {
+  refuse();
+  const step: Switch = {
+    // What was compared is what is switched: not with another generation that went live meanwhile.
+    from: check.from,
+    to: id,
     allowed: ['ready'],
     verb: 'cut over to',
     action: 'replay.cutover',
-    details,
-    // The new generation may have been seconds away, and what it met on its way is new.
-    async lastLook() {
-      const [live, next] = [await requireLive(context.pool), await requireGeneration(context, id)];
-      refuse(await faultObjections(context, live, next));
+    // On its last steps to where the live one stands the new generation may have met what it cannot apply.
+    async lastLook(db, live, next) {
+      objections = [...new Set([...check.objections, ...(await faultObjections(db, live, next))])];
+      refuse();
     },
-  } as const;
-  // What was compared is what is switched: not with another generation that went live meanwhile.
-  await switchWhenLevel(context, { from: check.from, to: id, ...step }, operator);
-  return check;
+    details: () => ({ changedPercent: check.comparison.changedPercent, forced: objections }),
+  };
+  await switchWhenLevel(context, step, operator);
+  return { ...check, objections };
 }
 
 /**
@@ -173,7 +175,7 @@ export async function previewRollBack(context: OperatorContext, from?: number): 
   if (!back) throw new ReplayRefusedError('wrong_state', 'there is no standby generation to go back to');
   refuseOtherVersions(back, context, 'roll back to');
   if (from === undefined) await refuseSecondRollBack(context);
-  return { from: live.id, to: back.id, warnings: await foundWrong(context, back) };
+  return { from: live.id, to: back.id, warnings: await foundWrong(context.pool, back) };
 }
 
 async function refuseSecondRollBack({ pool }: OperatorContext): Promise<void> {
@@ -191,17 +193,18 @@ interface Switch extends FromTo {
   readonly allowed: readonly Generation['state'][];
   readonly verb: string;
   readonly action: string;
-  /** For the audit entry, beside `from`. */
-  readonly details?: object;
-  /** Once `to` has come near: throws what speaks against it only now. */
-  readonly lastLook?: () => Promise<void>;
+  /** Once `to` is where `from` stands, and neither moves: throws what speaks against the switch. */
+  readonly lastLook?: (db: Queries, from: Generation, to: Generation) => Promise<void>;
+  /** For the audit entry, beside `from`; asked for after the last look. */
+  readonly details?: () => object;
 }
+
+type Queries = Pick<Pool, 'query'>;
 
 async function switchWhenLevel(context: OperatorContext, step: Switch, operator: Operator): Promise<void> {
   const deadline = performance.now() + NEAR_AT_MOST_MS;
   for (let attempt = 1; ; attempt++) {
     const isFollowed = await comeNear(context, step, deadline);
-    await step.lastLook?.();
     try {
       await switchHeld(context, { ...step, isFollowed }, operator);
       return;
@@ -239,7 +242,7 @@ async function comeNear(
       if (isFollowed && now - moved.at < FOLLOWED_WITHIN_MS)
         await sleep(LOOK_EVERY_MS, new AbortController().signal);
       else {
-        isFollowed = !(await bringOn(context, next, goal));
+        isFollowed = !(await bringOn(context, next, goal, AbortSignal.timeout(Math.ceil(deadline - now))));
         if (!isFollowed) break;
       }
     }
@@ -254,7 +257,16 @@ async function comeNear(
  */
 async function switchHeld(
   context: OperatorContext,
-  { from, to, allowed, verb, action, details, isFollowed }: Switch & { readonly isFollowed: boolean },
+  {
+    from,
+    to,
+    allowed,
+    verb,
+    action,
+    lastLook,
+    details,
+    isFollowed,
+  }: Switch & { readonly isFollowed: boolean },
   operator: Operator,
 ): Promise<void> {
   let bringing: Promise<void> | undefined;
@@ -263,26 +275,31 @@ async function switchHeld(
       const held = await lockGenerations(client, [from]);
       const goal = requireStillLive(held, from).checkpoint;
       const isBehind = comparePositions(stateOf(held, to, allowed, verb).checkpoint, goal) < 0;
-      if (isBehind && !(isFollowed && (await comesLevel(context, to, goal)))) {
+      if (isBehind && !(isFollowed && (await comesLevel(client, to, goal)))) {
         // On other connections, for which there may be none: it must end although they wait for this transaction.
         const atMost = AbortSignal.timeout(HELD_AT_MOST_MS);
         bringing = bringLevel(context, to, goal, atMost);
         await unlessAborted(bringing, atMost);
       }
       const generations = await lockGenerations(client, [from, to]);
-      await switchLive(client, generations, stateOf(generations, to, allowed, verb));
-      await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details } });
+      const next = stateOf(generations, to, allowed, verb);
+      await lastLook?.(client, liveOf(generations), next);
+      await switchLive(client, generations, next);
+      await recordAudit(client, { ...operator, action, generation: to, details: { from, ...details?.() } });
     });
   } finally {
     await bringing?.catch(() => undefined);
   }
 }
 
-/** Whether whoever follows a generation brings it to `goal` within the time in which a follower moves it. */
-async function comesLevel({ pool }: OperatorContext, id: number, goal: Position): Promise<boolean> {
+/**
+ * Whether whoever follows a generation brings it to `goal` within the time in which a follower moves it. Asked on the connection
+ * that holds the live generation: there may be no other, and everybody waits.
+ */
+async function comesLevel(db: Queries, id: number, goal: Position): Promise<boolean> {
   const until = AbortSignal.timeout(FOLLOWED_WITHIN_MS);
   while (!until.aborted) {
-    const next = await generationById(pool, id);
+    const next = await generationById(db, id);
     if (!next || comparePositions(next.checkpoint, goal) >= 0) return true;
     await sleep(LOOK_HELD_EVERY_MS, until);
   }
@@ -347,20 +364,16 @@ function gateObjections({ changed, changedPercent, matrix }: Comparison, gate: C
   return objections;
 }
 
-async function foundWrong({ pool }: OperatorContext, generation: Generation): Promise<string[]> {
-  const wrong = await foundWrongIn(pool, generation);
+async function foundWrong(db: Queries, generation: Generation): Promise<string[]> {
+  const wrong = await foundWrongIn(db, generation);
   if (wrong === null) return [];
   const copied = wrong === generation.id ? '' : `, of which ${generation.id} is a copy`;
   return [`an audit has found wrong rows in generation ${wrong}${copied}, see \`opstruth status\``];
 }
 
-async function parkedObjections(
-  { pool }: OperatorContext,
-  live: Generation,
-  next: Generation,
-): Promise<string[]> {
-  const old = await loadParkedStreams(pool, live.schema);
-  const fresh = (await listParked(pool, next)).filter(({ streamId }) => !old.streams.has(streamId));
+async function parkedObjections(db: Queries, live: Generation, next: Generation): Promise<string[]> {
+  const old = await loadParkedStreams(db, live.schema);
+  const fresh = (await listParked(db, next)).filter(({ streamId }) => !old.streams.has(streamId));
   const [first] = fresh;
   if (!first) return [];
   return [

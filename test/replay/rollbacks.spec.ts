@@ -2,12 +2,14 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 import { parsePolicy } from '../../src/classifier/policy';
-import { isUnreachable } from '../../src/db/database';
+import { isUnreachable, openPool } from '../../src/db/database';
 import { migrationsFolder } from '../../src/db/migrate';
+import { transaction } from '../../src/db/transaction';
 import type { EventStore } from '../../src/event-store/event-store';
 import { recordAuditResult } from '../../src/audit/audit-results';
 import { catchUp } from '../../src/projector/generation-projector';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
+import { listAuditEntries, recordAudit } from '../../src/replay/audit-entries';
 import { checkCutover, cutOver, previewRollBack, rollBack } from '../../src/replay/cutover';
 import { savePolicy } from '../../src/projector/policies';
 import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
@@ -114,17 +116,59 @@ describe('rollbacks', () => {
       await recordAuditResult(fixture.pool, { generation: next.id, runs: 1, differences: 1, found: [] });
       return store.readAll(...asked);
     };
-    await expect(
-      cutOver(
-        { ...context, store: { ...store, readAll } },
-        next.id,
-        { gate: GATE, force: false, asOf: AS_OF },
-        OPERATOR,
-      ),
-    ).rejects.toMatchObject({
+    const request = { gate: GATE, force: false, asOf: AS_OF };
+    const met = [`an audit has found wrong rows in generation ${next.id}, see \`opstruth status\``];
+    const beside = { ...context, store: { ...store, readAll } };
+    await expect(cutOver(beside, next.id, request, OPERATOR)).rejects.toMatchObject({
       code: 'cutover_refused',
-      details: [`an audit has found wrong rows in generation ${next.id}, see \`opstruth status\``],
+      details: met,
     });
+    // Nor was it kept that a cutover was forced over it.
+    await fixture.pool.query('delete from opstruth.audit_results');
+    await fixture.write([...simulateWorkload({ ...WORKLOAD, seed: 13, runs: 5, idPrefix: 'more-' })]);
+    await catchUp(fixture.generation.id, fixture.options);
+    const forced = await cutOver(
+      beside,
+      next.id,
+      { ...request, force: true },
+      { actor: 'ops', reason: 'known' },
+    );
+    expect(forced.objections).toEqual(met);
+    expect((await listAuditEntries(fixture.pool, 1))[0]).toMatchObject({ details: { forced: met } });
+  });
+
+  test('what was done was dated back to when its transaction began to wait for others', async () => {
+    const done = { actor: 'test', action: 'replay.rollback', generation: 1, reason: null, details: {} };
+    const later = await transaction(fixture.pool, async (client) => {
+      const { rows } = await client.query<{ at: Date }>(
+        `select clock_timestamp() as at from pg_sleep(0.002)`,
+      );
+      await recordAudit(client, done);
+      return rows[0]!.at;
+    });
+    expect(Date.parse((await listAuditEntries(fixture.pool, 1))[0]!.at)).toBeGreaterThanOrEqual(
+      later.getTime(),
+    );
+  });
+
+  test('a switch with no connection to spare held the live generation until it was cut off', async () => {
+    const live = await goTo();
+    const back = fixture.generation.id;
+    moveBeforeHold(live);
+    let isLooking = false;
+    // Whoever follows the other brings it level while the switch looks.
+    beforeStatement(/ from opstruth.generations where id = \$1$/, async () => {
+      if (isLooking) return;
+      isLooking = true;
+      await catchUp(back, fixture.options);
+      isLooking = false;
+    });
+    const only = openPool(fixture.databaseUrl, { max: 1, applicationName: 'test' });
+    try {
+      expect(await rollBack({ ...context, pool: only }, OPERATOR)).toMatchObject({ from: live, to: back });
+    } finally {
+      await only.end();
+    }
   });
 
   /** A busy log: when a switch begins to hold the live generation, that has got new events and the other has not. */
@@ -343,7 +387,7 @@ describe('rollbacks', () => {
       expect((await ensureLiveGeneration(fixture.pool, wanted)).state).toBe('live');
       await expect(rollBack(context, OPERATOR)).rejects.toMatchObject({
         code: 'wrong_state',
-        message: "another operator's step has been under way for 10 s: try again later",
+        message: "waited 10 s for other operators' steps, which are still under way: try again later",
       });
       expect(waits).toEqual([10_000]);
     } finally {
