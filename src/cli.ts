@@ -10,7 +10,7 @@ import { fail } from './cli/fail';
 import { addEventsCommands } from './cli/events-commands';
 import type { ImportFlags } from './cli/import';
 import { migrateVerb } from './cli/migrate';
-import { collect, instant, named, positive } from './cli/option-values';
+import { asOf, collect, instant, named, positive } from './cli/option-values';
 import { createOutput, errorText, outliveReaders } from './cli/output';
 import type { Output } from './cli/output';
 import { discardParkedEvent, retryParkedStream, showParked } from './cli/parked';
@@ -180,7 +180,7 @@ program
   .option(
     '--as-of <instant>',
     'with --surfaces: the instant at which buckets and lists are compared (default: now)',
-    instant,
+    asOf,
   )
   .action(verb((output, flags: AuditFlags) => audit(output, flags)));
 

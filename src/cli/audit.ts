@@ -18,7 +18,7 @@ const SHOWN = 20;
 
 /** Checks the live generation, or another: random runs against the log, or every table against the run facts. Exit code 1 if they differ. */
 export async function audit(output: Output, flags: AuditFlags): Promise<void> {
-  await withRuntime({ migrate: false }, async (runtime) => {
+  await withRuntime({ migrate: false, anySurfaces: true }, async (runtime) => {
     const context = { ...runtime, surfaces };
     if (flags.surfaces) {
       const report = await auditTables(context, {

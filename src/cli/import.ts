@@ -105,19 +105,20 @@ async function projectIfNobodyDoes(
   const lease = createLease(pool, 'projector', `import:${randomUUID()}`, 30);
   if (!(await lease.hold())) return null;
   const renewal = setInterval(() => void lease.hold().catch(() => clearInterval(renewal)), 10_000);
-  const current = await generationById(pool, generation.id);
-  const pending = (await store.pending(current?.checkpoint ?? START, COUNT_ALL)).events;
-  const bar = output.progress('projecting', 'events', pending);
-  let done = 0;
-  const options: ProjectorOptions = {
-    pool,
-    store,
-    surfaces,
-    judge: live.current(),
-    batchSize: config.projectorBatchSize,
-    onBatch: ({ events }) => bar.update((done += events), { total: Math.max(pending, done) }),
-  };
+  let bar: ReturnType<Output['progress']> | undefined;
   try {
+    const current = await generationById(pool, generation.id);
+    const pending = (await store.pending(current?.checkpoint ?? START, COUNT_ALL)).events;
+    bar = output.progress('projecting', 'events', pending);
+    let done = 0;
+    const options: ProjectorOptions = {
+      pool,
+      store,
+      surfaces,
+      judge: live.current(),
+      batchSize: config.projectorBatchSize,
+      onBatch: ({ events }) => bar?.update((done += events), { total: Math.max(pending, done) }),
+    };
     await catchUp(generation.id, options, signal);
     // The newest events stay out of sight while any older transaction of the server runs, if only its own upkeep.
     for (let look = 0; done < appended && look < LOOKS && !signal.aborted; look++) {
@@ -131,7 +132,7 @@ async function projectIfNobodyDoes(
     throw error;
   } finally {
     clearInterval(renewal);
-    bar.stop();
+    bar?.stop();
     await lease.release();
   }
 }

@@ -1,5 +1,5 @@
 import { InvalidArgumentError } from 'commander';
-import { ACCEPTED_INSTANT, acceptedInstant } from '../events/instant';
+import { ACCEPTED_INSTANT, acceptedInstant, nearestAcceptedInstant } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { parseUntil } from '../replay/replay-requests';
 import type { StartRequest } from '../replay/replays';
@@ -32,6 +32,14 @@ export function instant(text: string): Instant {
   const accepted = acceptedInstant(text);
   if (accepted === null) throw new InvalidArgumentError(`must be ${ACCEPTED_INSTANT}`);
   return accepted;
+}
+
+/** An instant to look from, however far: see `nearestAcceptedInstant`. */
+export function asOf(text: string): Instant {
+  const nearest = nearestAcceptedInstant(text);
+  if (nearest === null)
+    throw new InvalidArgumentError('must be an ISO 8601 instant with a zone, such as 2026-01-31T12:00:00Z');
+  return nearest;
 }
 
 /** Where a historical generation ends. */

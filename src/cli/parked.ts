@@ -3,6 +3,7 @@ import { isRunStream, runIdOf } from '../events/operation-run-events';
 import { listParked } from '../projector/parked-streams';
 import type { ParkedStream, RetryResult } from '../projector/parked-streams';
 import { discardAs, mendableIn, nameOf, parkedIn, previewDiscardAs, retryAs } from '../replay/parked-actions';
+import type { MendResult } from '../replay/parked-actions';
 import { table } from './output';
 import type { Output } from './output';
 import { onReplays, operatorOf } from './replay-desk';
@@ -67,20 +68,24 @@ function takenAlong({ runId, revision }: ParkedStream): string {
   return runId !== null && revision === 0 ? ', and the whole run with it' : '';
 }
 
-function report(output: Output, streamId: string, result: RetryResult): void {
-  // A script must be able to tell that nothing was cleared.
-  if (result.kind !== 'cleared') process.exitCode = 1;
+function report(output: Output, streamId: string, result: MendResult): void {
+  const { failedElsewhere = [] } = result;
+  // A script must be able to tell that something is still waiting.
+  if (result.kind !== 'cleared' || failedElsewhere.length > 0) process.exitCode = 1;
   const runId = isRunStream(streamId) ? runIdOf(streamId) : null;
-  output.result({ streamId, runId, ...result }, () => {
-    switch (result.kind) {
-      case 'not_parked':
-        return [`${nameOf(streamId)} is not parked`];
-      case 'cleared':
-        return [
-          `${nameOf(streamId)}: ${counted(result.events, 'parked event')} dealt with; nothing is waiting`,
-        ];
-      case 'parked_again':
-        return [`${nameOf(streamId)} stays parked at revision ${result.revision}: ${result.cause}`];
-    }
-  });
+  output.result({ streamId, runId, ...result }, () => [
+    resultWords(streamId, result),
+    ...failedElsewhere.map((where) => `not so in ${where}`),
+  ]);
+}
+
+function resultWords(streamId: string, result: RetryResult): string {
+  switch (result.kind) {
+    case 'not_parked':
+      return `${nameOf(streamId)} is not parked`;
+    case 'cleared':
+      return `${nameOf(streamId)}: ${counted(result.events, 'parked event')} dealt with; nothing is waiting`;
+    case 'parked_again':
+      return `${nameOf(streamId)} stays parked at revision ${result.revision}: ${result.cause}`;
+  }
 }

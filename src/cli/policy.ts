@@ -10,12 +10,12 @@ import { table } from './output';
 import type { Output } from './output';
 import { withRuntime } from './with-runtime';
 
-/** To look at policies, which are no generation's: also while a version with other read tables serves. */
-const LOOKING = { migrate: true, anySurfaces: true };
+/** Policies are no generation's: they can be looked at and kept also while a version with other read tables serves. */
+const POLICIES = { migrate: true, anySurfaces: true };
 
 /** The policy in force, or a version of it, with every default filled in. */
 export async function showPolicy(output: Output, version: number | undefined): Promise<void> {
-  await withRuntime(LOOKING, async ({ pool, generation }) => {
+  await withRuntime(POLICIES, async ({ pool, generation }) => {
     const shown = await loadPolicy(pool, version ?? generation.policyVersion);
     output.result(shown, ({ policy }) => [
       `policy version ${shown.version}${shown.version === generation.policyVersion ? ', in force' : ''}`,
@@ -25,7 +25,7 @@ export async function showPolicy(output: Output, version: number | undefined): P
 }
 
 export async function showPolicies(output: Output): Promise<void> {
-  await withRuntime(LOOKING, async ({ pool, generation }) => {
+  await withRuntime(POLICIES, async ({ pool, generation }) => {
     const policies = (await listPolicies(pool)).map(({ policy: _policy, ...rest }) => ({
       ...rest,
       inForce: rest.version === generation.policyVersion,
@@ -48,7 +48,7 @@ export async function showPolicies(output: Output): Promise<void> {
 /** Keeps a policy file as a new immutable version. It is in force once a generation built with it is live. */
 export async function propose(output: Output, file: string, reason: string | null): Promise<void> {
   const policy = await policyFrom(file);
-  await withRuntime({ migrate: true }, async ({ pool }) => {
+  await withRuntime(POLICIES, async ({ pool }) => {
     const proposed = await proposePolicy(pool, policy, { actor: actorName(), reason });
     output.result(proposed, ({ version, added, warnings }) => [
       `policy version ${version}${added ? '' : ', which was there already'}`,
@@ -73,7 +73,7 @@ async function policyFrom(file: string): Promise<Policy> {
 
 /** What differs between two versions, field by field. */
 export async function diffPolicies(output: Output, from: number, to: number): Promise<void> {
-  await withRuntime(LOOKING, async ({ pool }) => {
+  await withRuntime(POLICIES, async ({ pool }) => {
     const [before, after] = [await loadPolicy(pool, from), await loadPolicy(pool, to)];
     output.result(policyChanges(before.policy, after.policy), (list) =>
       list.length === 0

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { Instant } from '../events/instant';
 import { DEFAULT_MAX_CHANGE_PERCENT } from '../replay/cutover';
-import { end, instant, percent, positive } from './option-values';
+import { asOf, end, percent, positive } from './option-values';
 import type { Output } from './output';
 import {
   abortReplayVerb,
@@ -37,7 +37,7 @@ export function addReplayCommands(program: Command, verb: Verb): void {
     .option('--policy <n>', 'a policy version (default: the one in force)', positive)
     .option('--classifier <n>', 'a classifier version (default: the one in force)', positive)
     .option('--full', 'read the log even where the run facts would do')
-    .option('--as-of <instant>', 'judge the classes at this instant (default: now)', instant)
+    .option('--as-of <instant>', 'judge the classes at this instant (default: now)', asOf)
     .action(verb((output, flags: PlanFlags) => planReplayVerb(output, flags)));
   replay
     .command('start')
@@ -68,7 +68,7 @@ export function addReplayCommands(program: Command, verb: Verb): void {
     .command('diff')
     .description('what differs between the live generation and a ready or standby one')
     .argument('<id>', 'a generation', positive)
-    .option('--as-of <instant>', 'judge the classes at this instant (default: now)', instant)
+    .option('--as-of <instant>', 'judge the classes at this instant (default: now)', asOf)
     .action(verb((output, id: number, flags: { asOf?: Instant }) => diffReplayVerb(output, id, flags)));
   replay
     .command('cutover')

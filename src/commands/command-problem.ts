@@ -1,5 +1,5 @@
 import { FoldError } from '../domain/run-facts';
-import { EventTooLargeError } from '../event-store/event-store';
+import { EventTooLargeError, StreamGoneError } from '../event-store/event-store';
 import { UnreadableEventError } from '../events/parse-event';
 import { asProblem } from '../http/as-problem';
 import { Problem } from '../http/problem';
@@ -11,6 +11,11 @@ export function problemOf(error: unknown): Problem {
   if (error instanceof RunContendedError) return Problem.notReady(error.message, { cause: error });
   if (error instanceof RunDiscardedError)
     return new Problem('run_discarded', { detail: error.message, cause: error });
+  if (error instanceof StreamGoneError)
+    return new Problem('run_discarded', {
+      detail: 'the stream of the run has been deleted from the event store',
+      cause: error,
+    });
   // A 503, because the sender should keep its command and try again: a worker's report must not be lost. What the event
   // holds is for operators, who find it among the parked ones.
   if (error instanceof UnreadableEventError || error instanceof FoldError)

@@ -26,12 +26,21 @@ export async function inTransaction<T>(
   }
 }
 
-/** The same on a connection of the pool, by default not for longer than IDLE_LIMIT between two statements. */
+/** The same on a connection of the pool, under further settings, and not for longer than IDLE_LIMIT between two statements. */
 export async function transaction<T>(
   pool: Pool,
   work: (client: PoolClient) => Promise<T>,
-  begin = `begin; set local ${IDLE_LIMIT}`,
+  settings: readonly string[] = [],
 ): Promise<T> {
+  return connected(pool, work, beginWith(settings));
+}
+
+/** What such a transaction begins with. */
+export function beginWith(settings: readonly string[]): string {
+  return ['begin', ...[IDLE_LIMIT, ...settings].map((setting) => `set local ${setting}`)].join('; ');
+}
+
+async function connected<T>(pool: Pool, work: (client: PoolClient) => Promise<T>, begin: string): Promise<T> {
   const client = await pool.connect();
   try {
     return await inTransaction(client, () => work(client), begin);
@@ -40,7 +49,7 @@ export async function transaction<T>(
   }
 }
 
-/** Everything `work` reads is of one instant. Holds no transaction id, so that readers of the log need not wait for it. */
+/** Everything `work` reads is of one instant, for as long as it takes. Holds no transaction id, so that readers of the log need not wait for it. */
 export async function inSnapshot<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
-  return transaction(pool, work, 'begin transaction isolation level repeatable read read only');
+  return connected(pool, work, 'begin transaction isolation level repeatable read read only');
 }

@@ -1,6 +1,6 @@
 import type { NewEvent } from '../events/operation-run-events';
 import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
-import { EventTooLargeError, MAX_EVENT_BYTES, UnstorableEventError } from './event-store';
+import { EventTooLargeError, MAX_EVENT_BYTES, StreamGoneError, UnstorableEventError } from './event-store';
 import type { Append, AppendResult, RefusedAppend } from './event-store';
 
 export interface EncodedEvent {
@@ -44,9 +44,11 @@ function encode(streamId: string, event: NewEvent): EncodedEvent {
 
 /** The refusal that an error is; null for any other error. */
 export function refusalOf(error: unknown): RefusedAppend | null {
-  return error instanceof EventTooLargeError || error instanceof UnstorableEventError
-    ? { kind: 'refused', error }
-    : null;
+  const isOfThisOne =
+    error instanceof EventTooLargeError ||
+    error instanceof UnstorableEventError ||
+    error instanceof StreamGoneError;
+  return isOfThisOne ? { kind: 'refused', error } : null;
 }
 
 /** The result of one append alone. Throws what it was refused for. */

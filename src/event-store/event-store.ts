@@ -28,7 +28,7 @@ export type AppendResult =
 
 export interface RefusedAppend {
   readonly kind: 'refused';
-  readonly error: EventTooLargeError | UnstorableEventError;
+  readonly error: EventTooLargeError | UnstorableEventError | StreamGoneError;
 }
 
 /** Data and metadata of one event, as JSON: below EventStoreDB's limit, so that a log can move between stores. */
@@ -56,6 +56,11 @@ export class EventTooLargeError extends Error {
 /** An append that no store can hold: a mistake of the caller's, found before anything is sent. */
 export class UnstorableEventError extends Error {
   override readonly name = 'UnstorableEventError';
+}
+
+/** An operator of the server has deleted the stream for good: nothing can be written to it any more. */
+export class StreamGoneError extends Error {
+  override readonly name = 'StreamGoneError';
 }
 
 export class EventStoreClosedError extends Error {

@@ -3,7 +3,7 @@ import { ErrorType, WrongExpectedVersionError, isCommandError, jsonEvent } from 
 import type { StoredEvent } from '../events/operation-run-events';
 import type { Position } from '../events/position';
 import { encodeEvents, refusalOf } from './encode-event';
-import { EventTooLargeError } from './event-store';
+import { EventTooLargeError, StreamGoneError } from './event-store';
 import type { Append, AppendResult } from './event-store';
 import type { Appended, PreparedAppend } from './eventstoredb-batch-appends';
 import type { LogClient } from './eventstoredb-client';
@@ -145,10 +145,10 @@ async function appendAlone(client: LogClient, append: PreparedAppend, timeoutMs:
         actual: typeof actualVersion === 'bigint' ? Number(actualVersion) : 'no_stream',
       };
     }
-    if (
-      isCommandError(error as Error) &&
-      (error as { type?: string }).type === ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED
-    )
+    const type = isCommandError(error as Error) ? (error as { type?: string }).type : undefined;
+    if (type === ErrorType.STREAM_DELETED)
+      throw new StreamGoneError(`append to ${streamId}: the stream has been deleted`, { cause: error });
+    if (type === ErrorType.MAXIMUM_APPEND_SIZE_EXCEEDED)
       throw new EventTooLargeError(
         `append of ${events.length} events to ${streamId} is more than the server takes at once`,
         { cause: error },

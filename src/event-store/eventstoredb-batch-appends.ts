@@ -12,7 +12,7 @@ import { BatchAppendReq } from '@eventstore/db-client/generated/streams_pb';
 import type { BatchAppendResp } from '@eventstore/db-client/generated/streams_pb';
 import type { Position } from '../events/position';
 import type { EncodedEvent } from './encode-event';
-import { EventTooLargeError } from './event-store';
+import { EventTooLargeError, StreamGoneError } from './event-store';
 import type { ExpectedRevision } from './event-store';
 import { EventStoreRefusedError, NoAnswerError, CallEndedError } from './eventstoredb-errors';
 
@@ -160,8 +160,9 @@ function outcome(response: BatchAppendResp, { streamId, events }: PreparedAppend
       throw new EventTooLargeError(
         `append of ${events.length} events to ${streamId}: one of them is larger than the server is set to take`,
       );
-    case 'event_store.client.AccessDenied':
     case 'event_store.client.StreamDeleted':
+      throw new StreamGoneError(`append to ${streamId}: the stream has been deleted`);
+    case 'event_store.client.AccessDenied':
       throw new EventStoreRefusedError(`append to ${streamId}: ${name.split('.').pop()!}`);
     default:
       // "Server Is Busy" and "Server Is Not Ready" among them: nothing but the text tells.

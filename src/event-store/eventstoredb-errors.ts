@@ -1,5 +1,10 @@
 import { ErrorType, isCommandError } from '@eventstore/db-client';
-import { EventStoreUnavailableError, EventTooLargeError, UnstorableEventError } from './event-store';
+import {
+  EventStoreUnavailableError,
+  EventTooLargeError,
+  StreamGoneError,
+  UnstorableEventError,
+} from './event-store';
 
 /** Nothing came back in time. Whether the server has done it is not known. */
 export class NoAnswerError extends Error {
@@ -29,6 +34,7 @@ export class AnotherLogError extends Error {
 const OURS_FATAL = [
   EventTooLargeError,
   UnstorableEventError,
+  StreamGoneError,
   EventStoreRefusedError,
   EventStoreUnavailableError,
   PositionBeyondLogError,

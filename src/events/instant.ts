@@ -84,8 +84,8 @@ export function acceptedInstant(text: string): Instant | null {
 }
 
 /**
- * The same for an instant to look from: nothing lies beyond what is taken, so that from further away everything looks as it
- * does from the first or the last instant of that.
+ * The same for an instant to look from, as near as is taken: no event lies further away, and no deadline matters to anybody that
+ * lies behind it.
  */
 export function nearestAcceptedInstant(text: string): Instant | null {
   const epochMicros = readMicros(text);

@@ -16,7 +16,7 @@ import { refuseDeepBodies } from './nesting';
 import { serveOpenApi } from './openapi';
 import { ProblemFilter, sendProblem } from './problem.filter';
 import { QueryGuard } from './query.guard';
-import { refuseConnection } from './refuse-connection';
+import { refuseConnections } from './refuse-connection';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -44,7 +44,7 @@ export function createHttpAdapter(logger: Logger): FastifyAdapter {
     frameworkErrors: (error: Error, request: FastifyRequest, reply: FastifyReply) =>
       sendProblem(asProblem(error), request, reply),
     // And what no router has seen, for it is no HTTP.
-    clientErrorHandler: refuseConnection,
+    clientErrorHandler: refuseConnections(logger),
   });
 }
 

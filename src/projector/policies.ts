@@ -36,26 +36,36 @@ export class UnknownPolicyError extends Error {
   override readonly name = 'UnknownPolicyError';
 }
 
-export async function loadPolicy(pool: Pool, version: number): Promise<VersionedPolicy> {
-  const record = (await listPolicies(pool)).find((policy) => policy.version === version);
-  if (!record)
+export async function loadPolicy(pool: Pool, version: number): Promise<PolicyRecord> {
+  // This one alone: what a schema of today makes of versions that nobody uses any more is no matter of theirs.
+  const { rows } = await pool.query<PolicyRow>(`${SELECT} where version = $1`, [version]);
+  const [row] = rows;
+  if (!row)
     throw new UnknownPolicyError(`there is no policy version ${version}: see \`opstruth policy list\``);
-  return record;
+  return recordOf(row);
 }
 
 export async function listPolicies(pool: Pool): Promise<PolicyRecord[]> {
-  const { rows } = await pool.query<{
-    version: number;
-    document: unknown;
-    created_at: Date;
-    created_by: string;
-    reason: string | null;
-  }>('select version, document, created_at, created_by, reason from opstruth.policies order by version');
-  return rows.map((row) => ({
+  const { rows } = await pool.query<PolicyRow>(`${SELECT} order by version`);
+  return rows.map(recordOf);
+}
+
+interface PolicyRow {
+  readonly version: number;
+  readonly document: unknown;
+  readonly created_at: Date;
+  readonly created_by: string;
+  readonly reason: string | null;
+}
+
+const SELECT = 'select version, document, created_at, created_by, reason from opstruth.policies';
+
+function recordOf(row: PolicyRow): PolicyRecord {
+  return {
     version: row.version,
     policy: parsePolicy(row.document),
     createdAt: row.created_at.toISOString(),
     createdBy: row.created_by,
     reason: row.reason,
-  }));
+  };
 }

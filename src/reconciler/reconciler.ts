@@ -3,6 +3,8 @@ import { uuidOf } from '../commands/command-ids';
 import { isAccepted } from '../commands/command-result';
 import type { CommandEnvelope, CommandResult, Failed } from '../commands/command-result';
 import type { RunCommandExecutor } from '../commands/run-command-executor';
+import { isUnreachable } from '../db/database';
+import { EventStoreUnavailableError } from '../event-store/event-store';
 import type { Clock, Instant } from '../events/instant';
 
 /** Runs that the read side believes to be due, by run id after `afterRunId`, at most `limit`. */
@@ -103,7 +105,10 @@ function reconcileCommand(runId: string, at: Instant): CommandEnvelope {
   };
 }
 
-/** All together; if that throws, one by one, so that a run the store refuses does not keep the others stuck. */
+/**
+ * All together; if that throws, one by one, each telling its own error, so that a run the store refuses does not keep the others
+ * stuck. Throws where the store does not answer: it would not for any of them.
+ */
 async function executeEach(
   executor: ReconcilerOptions['executor'],
   envelopes: readonly CommandEnvelope[],
@@ -111,7 +116,8 @@ async function executeEach(
 ): Promise<(CommandResult | Failed)[]> {
   try {
     return await executor.executeMany(envelopes);
-  } catch {
+  } catch (error) {
+    if (error instanceof EventStoreUnavailableError || isUnreachable(error)) throw error;
     const results: (CommandResult | Failed)[] = [];
     for (const envelope of envelopes) {
       if (signal.aborted) break;

@@ -69,7 +69,7 @@ export class AuditsController {
     summary: 'Compare rows of a generation with the log',
     description:
       'Folds random runs anew and compares every row of theirs; with `surfaces` compares whole tables with the run facts, ' +
-      'and buckets with their lists, which reads every table once. Changes nothing; a finding is kept in status and metrics.',
+      'and buckets with their lists, which reads every table once. Changes nothing; what was found is kept in status and metrics.',
   })
   @HttpCode(200)
   @NeedsCapability('projections.operate')

@@ -33,16 +33,31 @@ export async function mendableIn(
   return { generation, parkedContext: { pool, store, surfaces, judge: await judgeFor(pool, generation) } };
 }
 
-/** What has been mended or left out in one generation is in all that follow the log: a standby is to be gone back to whole. */
+/** What was done in one generation, and what could not be done in others. */
+export type MendResult = RetryResult & { readonly failedElsewhere?: readonly string[] };
+
+/**
+ * What has been mended or left out in one generation is in all that follow the log: a standby is to be gone back to whole. What
+ * fails here is told beside what was done, which stays done.
+ */
 async function retryElsewhere(
   { id: done }: Generation,
   streamId: string,
   context: ParkedContext,
-): Promise<void> {
+  result: RetryResult,
+): Promise<MendResult> {
   const { pool, surfaces } = context;
+  const failedElsewhere: string[] = [];
   for (const other of await listGenerations(pool))
     if (other.id !== done && followsLog(other, surfaces))
-      await retryParked(other, streamId, { ...context, judge: await judgeFor(pool, other) });
+      try {
+        await retryParked(other, streamId, { ...context, judge: await judgeFor(pool, other) });
+      } catch (error) {
+        failedElsewhere.push(
+          `generation ${other.id}: ${error instanceof Error ? error.message : String(error)}`,
+        );
+      }
+  return failedElsewhere.length === 0 ? result : { ...result, failedElsewhere };
 }
 
 /** A parked stream as operators know it: by its run, where it is one's. */
@@ -56,8 +71,14 @@ export async function retryAs(
   generation: Generation,
   streamId: string,
   context: ParkedContext,
-): Promise<RetryResult> {
-  return retryParked(generation, streamId, context, recordOf(operator, 'parked.retry', generation, streamId));
+): Promise<MendResult> {
+  const record = recordOf(operator, 'parked.retry', generation, streamId);
+  return retryElsewhere(
+    generation,
+    streamId,
+    context,
+    await retryParked(generation, streamId, context, record),
+  );
 }
 
 /** Leaves the failed event of a parked stream out, for an operator with a reason. Throws ReplayRefusedError without one. */
@@ -66,15 +87,14 @@ export async function discardAs(
   generation: Generation,
   streamId: string,
   context: ParkedContext,
-): Promise<RetryResult> {
+): Promise<MendResult> {
   const reason = reasonOf(asking.reason);
   if (reason === null)
     throw new ReplayRefusedError('reason_required', 'leaving an event out needs a reason, which is kept');
   const operator = { ...asking, reason };
   const record = recordOf(operator, 'parked.discard', generation, streamId);
   const result = await discardParked(generation, streamId, operator, context, record).catch(refused);
-  await retryElsewhere(generation, streamId, context);
-  return result;
+  return retryElsewhere(generation, streamId, context, result);
 }
 
 /** What `discardAs` would leave out, refused as that would be; null when the stream is not parked. */

@@ -8,6 +8,7 @@ import { parsePolicy, PolicyError, policyFileSchema } from '../classifier/policy
 import { policyChanges } from '../classifier/policy-changes';
 import { describeInput } from '../http/json-schema';
 import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
+import { single } from '../http/query-values';
 import { Problem } from '../http/problem';
 import { liveGeneration } from '../projector/generations';
 import { listPolicies } from '../projector/policies';
@@ -48,7 +49,7 @@ const version = describeInput(
   z.int().min(1),
 );
 const versionParams = z.strictObject({ version });
-const diffQuery = z.strictObject({ from: version.optional() });
+const diffQuery = z.strictObject({ from: single(version).optional() });
 
 /** Parsed by the reader of policy files, whose words name every field at fault. */
 const policy = describeInput(

@@ -38,7 +38,7 @@ const statusSchema = z
         parked: z.object({ streams: z.int(), events: z.int() }),
         checkpointAt: z.string().nullable(),
         failure: z.string().nullable(),
-        /** What the background audit has found; null before its first look. */
+        /** What audits have found; null before the first look. */
         audit: z
           .object({
             lastAt: z.string(),
@@ -73,6 +73,10 @@ const retrySchema = z.object({
   events: z.int(),
   revision: z.int().optional(),
   cause: z.string().optional(),
+  failedElsewhere: z
+    .array(z.string())
+    .optional()
+    .describe('The same is done in the other generations that follow the log; where it failed, and why.'),
 });
 
 const discardSchema = z.union([

@@ -59,7 +59,7 @@ export class ReplayStepsController {
     summary: 'Go back to the generation that was live before',
     description:
       'Only a preview with `apply: false`. With `from`, as a preview told it, it is refused with 409 once ' +
-      'another generation is live.',
+      'another generation is live; without, for ten seconds after a rollback.',
   })
   @HttpCode(200)
   @NeedsCapability('projections.operate')

@@ -46,13 +46,10 @@ export async function auditTables(
 
 /** One that has all its rows, and whose tables this binary's surfaces can tell the content of. */
 async function auditedIn(context: AuditContext, { generation: id }: AuditRequest): Promise<Generation> {
-  if (id === undefined) return requireLive(context.pool);
-  const generation = stateOf(
-    [await requireGeneration(context, id)],
-    id,
-    ['live', 'ready', 'standby'],
-    'audit',
-  );
+  const generation =
+    id === undefined
+      ? await requireLive(context.pool)
+      : stateOf([await requireGeneration(context, id)], id, ['live', 'ready', 'standby'], 'audit');
   refuseOtherVersions(generation, context, 'audit');
   return generation;
 }

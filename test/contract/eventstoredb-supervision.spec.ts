@@ -1,6 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EventStoreUnavailableError, EventTooLargeError } from '../../src/event-store/event-store';
+import {
+  EventStoreUnavailableError,
+  EventTooLargeError,
+  StreamGoneError,
+} from '../../src/event-store/event-store';
 import { LogClient } from '../../src/event-store/eventstoredb-client';
 import { parseConnectionString } from '../../src/event-store/eventstoredb-connection-string';
 import {
@@ -187,8 +191,18 @@ describe('EventStoreDB appends and reads', () => {
       const { streamId } = await fixture.create(1);
       standIn.log.deleteStream(streamId);
       const append = store.append({ streamId, expectedRevision: 0, events: newEvents(1) });
-      await expect(append).rejects.toThrow(EventStoreRefusedError);
+      await expect(append).rejects.toThrow(StreamGoneError);
       await expect(append).rejects.toThrow(/deleted/i);
+      // Each of a batch was refused for it, at every repeat.
+      const beside = newEvents(1);
+      const results = await store.appendMany([
+        { streamId, expectedRevision: 0, events: newEvents(1) },
+        { streamId: `${streamId}-beside`, expectedRevision: 'no_stream', events: beside },
+      ]);
+      expect(results).toMatchObject([
+        { kind: 'refused', error: expect.any(StreamGoneError) as Error },
+        { kind: 'appended', revision: 0 },
+      ]);
     });
   });
 

@@ -1,8 +1,10 @@
 import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
+import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { Controller, Get, HttpException, NotFoundException, Post } from '@nestjs/common';
+import { Controller, Get, HttpException, NotFoundException, Param, Post, Res } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
+import type { FastifyReply } from 'fastify';
 import { z } from 'zod';
 import { OnPlane, Public } from '../../src/auth/auth.guard';
 import { BODY_LIMIT_BYTES } from '../../src/http/http-app';
@@ -40,6 +42,11 @@ const THROWN: Record<string, () => unknown> = {
   text: () => 'thrown text',
 };
 
+async function* endless(first: string) {
+  yield first;
+  await new Promise(() => undefined);
+}
+
 @Controller()
 @Public()
 class ProblemsController {
@@ -62,6 +69,13 @@ class ProblemsController {
   @RouteConfig({ bodyLimit: 2 * BODY_LIMIT_BYTES })
   batch(@ParsedBody(bodySchema) body: z.infer<typeof bodySchema>) {
     return { length: body.name.length };
+  }
+
+  /** Never ends by itself. */
+  @Get('slow/:begun?')
+  slow(@Param('begun') begun: string | undefined, @Res({ passthrough: true }) reply: FastifyReply) {
+    void reply.type('text/plain');
+    return begun ? Readable.from(endless(begun)) : new Promise(() => undefined);
   }
 
   @Get('list')
@@ -280,6 +294,16 @@ describe('problems', () => {
     expect(head).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
     expect(head).toContain('content-type: application/problem+json');
     expect(JSON.parse(body)).toMatchObject({ status, code, instance: expect.any(String) as string });
+  });
+
+  it.each([
+    ['before', ''],
+    ['in the middle of', 'begun'],
+  ])('wrote a refusal %s an answer that was under way', async (_, begun) => {
+    const { port } = test.app.getHttpServer().address() as AddressInfo;
+    const socket = connect(port, '127.0.0.1');
+    socket.end(`GET /slow/${begun} HTTP/1.1\r\nhost: x\r\n\r\nnonsense\r\n\r\n`);
+    expect(await text(socket)).not.toContain('400');
   });
 
   it('hands over an encoded slash as part of one parameter', async () => {

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { reconcileDueRuns, runReconciler } from '../../src/reconciler/reconciler';
 import type { DueRuns, ReconcilerOptions } from '../../src/reconciler/reconciler';
+import { EventStoreUnavailableError } from '../../src/event-store/event-store';
 import { streamOf } from '../../src/events/operation-run-events';
 import { createWriteSide, envelope } from '../commands/write-side';
 import type { WriteSide } from '../commands/write-side';
@@ -121,6 +122,17 @@ it('a run that the store refuses is logged, and every other is reconciled', asyn
   const tally = await reconcileDueRuns(options(listed(runIds), { logger }), signal);
   expect(tally).toMatchObject({ applied: 4, failed: 1 });
   expect(errors).toMatchObject([{ details: { runId: runIds[1] } }]);
+});
+
+it('a store that was down was asked again for each run, and none of its errors was told', async () => {
+  const runIds = await queuedRuns(5);
+  let asked = 0;
+  side.gate.beforeAppend = () => {
+    asked += 1;
+    return Promise.reject(new EventStoreUnavailableError('nobody listens'));
+  };
+  await expect(reconcileDueRuns(options(listed(runIds)), signal)).rejects.toThrow('nobody listens');
+  expect(asked).toBe(1);
 });
 
 it('goes on pass after pass through failures of the list, and ends when told to', async () => {

@@ -3,7 +3,7 @@ import { START } from '../../src/events/position';
 import { openApiDocument } from '../../src/http/openapi';
 import { liveGeneration } from '../../src/projector/generations';
 import { createLease } from '../../src/projector/lease';
-import { discardAs, mendableIn } from '../../src/replay/parked-actions';
+import { discardAs, mendableIn, retryAs } from '../../src/replay/parked-actions';
 import { buildLease } from '../../src/replay/replay-status';
 import { dumpGeneration } from '../support/projection';
 import { createReplaysApp, AS_OF, READER } from './replays-app';
@@ -222,6 +222,54 @@ test('what was discarded in the live generation stayed parked in the standby, to
     );
   expect((await parked()).map(({ length }) => length)).toEqual([1, 1]);
   await app.post('parked/bad/discard', { reason: 'never queued', apply: true });
+  expect(await parked()).toEqual([[], []]);
+});
+
+test('what was retried in the live generation stayed parked in the standby; what fails there is told beside what was done', async () => {
+  const id = await app.start({ policyVersion: app.harmless });
+  await app.build(id);
+  await app.post(`replays/${id}/cutover`, { apply: true });
+  await app.writeRaw('bad', 0, 'OperationRunStarted', { occurredAt: 42 });
+  const both = [id, app.generation.id];
+  for (const generation of both) await app.catchUp({ ...app.generation, id: generation });
+  const parked = async () =>
+    Promise.all(both.map(async (one) => (await app.get(`parked?generation=${one}`)).answer.data!.streams));
+  expect(await parked()).toMatchObject([[{ runId: 'bad' }], [{ runId: 'bad' }]]);
+
+  const { generation, parkedContext } = await mendableIn(app.context, id);
+  const { store } = parkedContext;
+  // As mended code reads it.
+  const data = {
+    occurredAt: '2026-01-01T00:00:00.000Z',
+    workspaceId: 'w1',
+    tenantId: null,
+    type: 'sync',
+    initiator: null,
+    origin: null,
+    context: {},
+    summaryCounts: null,
+    predecessorRunId: null,
+  };
+  let reads = 0;
+  const mended = (readsAtMost: number) => ({
+    ...parkedContext,
+    store: {
+      ...store,
+      async readStream(...asked: Parameters<typeof store.readStream>) {
+        if (++reads > readsAtMost) throw new Error('the log is away');
+        const events = await store.readStream(...asked);
+        return events.map((event) => ({ ...event, type: 'OperationRunQueued', data }));
+      },
+    },
+  });
+  const operator = { actor: 'olga', reason: null };
+  expect(await retryAs(operator, generation, streamOf('bad'), mended(1))).toEqual({
+    kind: 'cleared',
+    events: 1,
+    failedElsewhere: [`generation ${app.generation.id}: the log is away`],
+  });
+  expect(await parked()).toMatchObject([[], [{ runId: 'bad' }]]);
+  expect(await retryAs(operator, generation, streamOf('bad'), mended(9))).toEqual({ kind: 'not_parked' });
   expect(await parked()).toEqual([[], []]);
 });
 

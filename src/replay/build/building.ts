@@ -1,5 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
-import { IDLE_LIMIT, inTransaction, transaction } from '../../db/transaction';
+import { beginWith, inTransaction, transaction } from '../../db/transaction';
 import { FACTS, PARKED, SCOPE_POSITIONS } from '../../projector/engine-rows';
 import { generationById } from '../../projector/generations';
 import type { Generation } from '../../projector/generations';
@@ -61,11 +61,11 @@ export async function endOtherBuilders(
  */
 export const NOT_AWAITED = 'synchronous_commit=off';
 
-const STEP = `begin; set local ${IDLE_LIMIT}; set local ${NOT_AWAITED}`;
+const SETTINGS = [NOT_AWAITED];
 
 /** One step of a build: all of `work` or nothing of it, not for longer than IDLE_LIMIT between two statements. See NOT_AWAITED. */
 export async function inStep<T>(client: Pick<PoolClient, 'query'>, work: () => Promise<T>): Promise<T> {
-  return inTransaction(client, work, STEP);
+  return inTransaction(client, work, beginWith(SETTINGS));
 }
 
 /** What an attempt at filling tables begins with. */
@@ -98,6 +98,6 @@ export async function emptyTables(
       );
       return { epoch: rows[0]!.epoch, files: new Map(tables.map(({ name, file }) => [name, file])) };
     },
-    STEP,
+    SETTINGS,
   );
 }

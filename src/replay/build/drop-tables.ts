@@ -1,6 +1,6 @@
 import { DatabaseError } from 'pg';
 import type { Pool } from 'pg';
-import { IDLE_LIMIT, transaction } from '../../db/transaction';
+import { transaction } from '../../db/transaction';
 import { sleep } from '../../tools/abortable';
 import type { Generation } from '../../projector/generations';
 import { endOtherBuilders } from './building';
@@ -62,7 +62,7 @@ async function tryToDrop(pool: Pool, generation: Generation): Promise<boolean> {
         await client.query(`drop schema if exists ${generation.schema} cascade`);
         return true;
       },
-      `begin; set local ${IDLE_LIMIT}; set local lock_timeout = ${WAITS_AT_MOST_MS}`,
+      [`lock_timeout = ${WAITS_AT_MOST_MS}`],
     );
   } catch (error) {
     const code = error instanceof DatabaseError ? error.code : undefined;
