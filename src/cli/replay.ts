@@ -135,9 +135,10 @@ export async function rollbackVerb(
 ) {
   await onReplays(async ({ context }) => {
     const operator = operatorOf(reason);
-    const wanted = await previewRollBack(context, expected);
+    const wanted = dryRun
+      ? await previewRollBack(context, expected)
+      : await rollBack(context, operator, expected);
     const { from, to, warnings } = wanted;
-    if (!dryRun) await rollBack(context, operator, from);
     output.result({ applied: !dryRun, ...wanted }, () => [
       ...warnings.map((warning) => `warning: ${warning}`),
       dryRun

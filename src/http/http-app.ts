@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import { Reflector } from '@nestjs/core';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { LogController } from 'fastify';
@@ -89,6 +88,6 @@ export function configureHttp(app: NestFastifyApplication): void {
   });
 
   app.useGlobalFilters(new ProblemFilter(routes));
-  app.useGlobalGuards(app.get(AuthGuard), new QueryGuard(app.get(Reflector)));
+  app.useGlobalGuards(app.get(AuthGuard), new QueryGuard());
   serveOpenApi(app);
 }
