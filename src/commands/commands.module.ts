@@ -16,7 +16,7 @@ import { ResolveFollowUpHandler } from './resolve-follow-up.command';
 import { RetryRunHandler } from './retry-run.command';
 import { RunCommandExecutor } from './run-command-executor';
 import { StartRunHandler } from './start-run.command';
-import { SystemRunsController } from './system-runs.controller';
+import { RunTriageController } from './run-triage.controller';
 import type { Discards } from './run-loader';
 import { DISCARDS, EVENT_STORE, JUDGE } from './tokens';
 
@@ -26,7 +26,7 @@ import { DISCARDS, EVENT_STORE, JUDGE } from './tokens';
  */
 @Module({
   imports: [CqrsModule],
-  controllers: [OperationRunsController, SystemRunsController],
+  controllers: [OperationRunsController, RunTriageController],
   providers: [
     {
       provide: RunCommandExecutor,

@@ -22,7 +22,7 @@ import type { RetryBody } from './retry-run.command';
 /** What the platform's operators do about runs of any workspace. */
 @Controller('system/ops/runs/:runId')
 @OnPlane('system')
-export class SystemRunsController {
+export class RunTriageController {
   constructor(
     private readonly desk: CommandDesk,
     private readonly bus: CommandBus,
