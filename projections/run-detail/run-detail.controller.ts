@@ -13,7 +13,7 @@ import { Answers, ParsedParams, ParsedQuery } from '../../src/http/parsed';
 import { Problem } from '../../src/http/problem';
 import { readParametersSchema, systemReadParametersSchema } from '../../src/http/read-request';
 import type { ReadParameters } from '../../src/http/read-request';
-import { actionsOn } from '../../src/http/run-actions';
+import { actionsOn } from '../../src/http/offered-actions';
 import type { ListedRun } from '../../src/http/run-filter-list';
 import { RunViews } from '../../src/http/run-view';
 import type { RunView } from '../../src/http/run-view';
