@@ -1,5 +1,6 @@
 import { Kysely, PostgresDialect } from 'kysely';
-import { Pool } from 'pg';
+import { DatabaseError, Pool } from 'pg';
+import type { QueryConfig } from 'pg';
 import type { Config } from '../config';
 import { openEmbedded } from '../embedded-postgres/embedded-postgres';
 
@@ -12,6 +13,11 @@ export interface PoolOptions {
   readonly plans?: readonly string[];
   /** Told of connections that break while idle; the default writes one line to stderr. */
   readonly onError?: (error: Error) => void;
+  /**
+   * How long a statement of `pool.query` may take, in milliseconds. A connection whose other end has fallen silent answers
+   * nothing, and no system tells of it for a quarter of an hour. (Default: for ever)
+   */
+  readonly answersWithinMs?: number | undefined;
 }
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -46,7 +52,38 @@ export function openPool(url: string, options: PoolOptions): Pool {
   // Nor may one that breaks while somebody has it checked out, which the pool does not listen to: whoever has it is told by
   // the next statement on it.
   pool.on('connect', (client) => client.on('error', () => undefined));
+  pool.query = queryOn(pool, options.answersWithinMs);
   return pool;
+}
+
+/**
+ * `pool.query` under a limit of time. The pool's own throws its connection away with whatever statement is refused: where a
+ * database refuses many, as one that has become read-only does, connecting anew for each would take up what all others need.
+ */
+function queryOn(pool: Pool, answersWithinMs: number | undefined): Pool['query'] {
+  const limit = answersWithinMs === undefined ? {} : { query_timeout: answersWithinMs };
+  const query = async (asked: string | QueryConfig, values?: unknown[]): Promise<unknown> => {
+    const client = await pool.connect();
+    let error: unknown;
+    try {
+      return await client.query(
+        { ...(typeof asked === 'string' ? { text: asked } : asked), ...limit },
+        values,
+      );
+    } catch (cause) {
+      error = cause;
+      throw cause;
+    } finally {
+      client.release(isBroken(error));
+    }
+  };
+  // Of its forms those that answer with a promise, which are all that anybody here uses.
+  return query as Pool['query'];
+}
+
+/** Whether a connection is of no use after this error. PostgreSQL goes on after one of the severity ERROR. */
+export function isBroken(error: unknown): boolean {
+  return error !== undefined && !(error instanceof DatabaseError && error.severity === 'ERROR');
 }
 
 /** Settings as the start-up option of a connection. */
@@ -92,17 +129,25 @@ export async function requireReachable(pool: Pool, setting?: string): Promise<vo
   }
 }
 
-/** Classes 08 and 57P, the end of a session that held a transaction for too long (25P03), and what `pg` and the system say where no server answers. */
-const NOT_ANSWERING = /^(08...|25P03|57P0.|53300|ECONN.*|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
+/**
+ * Classes 08 (connection), 53 (no room, no memory, no connection) and 57P; a session that held a transaction for too long
+ * (25P03); what has become read-only, as a standby is (25006); a limit of time (57014, 55P03) or the disk (58030); and what `pg`
+ * and the system say where no server answers.
+ */
+const NOT_ANSWERING =
+  /^(08...|53...|57P0.|25P03|25006|57014|55P03|58030|ECONN.*|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENOTFOUND|EAI_AGAIN)$/;
 const LOST =
-  /^(Connection terminated|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error)/;
+  /^(Connection terminated|Query read timeout|timeout exceeded when trying to connect|Client was closed|Client has encountered a connection error)/;
 
-/** Whether a statement failed because PostgreSQL is not there, or not for us: the same one may succeed later. */
+/** Whether a statement failed because PostgreSQL is not there, or cannot do it now: the same one may succeed later. */
 export function isUnreachable(error: unknown): boolean {
   // What has a status of its own is the HTTP connection's.
   if (!(error instanceof Error) || 'statusCode' in error) return false;
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);
-  return ('code' in error && NOT_ANSWERING.test(String(error.code))) || LOST.test(error.message);
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  // Of a socket that is a file.
+  if (code === 'ENOENT') return syscall === 'connect';
+  return (code !== undefined && NOT_ANSWERING.test(code)) || LOST.test(error.message);
 }
 
 /** A name with several addresses fails with an error for each, and no words of its own. */

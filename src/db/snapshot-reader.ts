@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Pool, QueryResultRow } from 'pg';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
+import { kyselyOn } from './database';
 import { isColumnMissing, isSchemaGone } from './schema-gone';
 import { READABLE, findGeneration, findLiveGeneration } from './snapshot-generation';
 import type { ReadGeneration } from './snapshot-generation';
@@ -80,10 +81,14 @@ export class SnapshotReader {
   /** Of look-ups, for each generation that has been live: their texts name its schema. */
   private readonly names = new Map<number, StatementNames>();
 
+  /** Composes; what it executes by itself is little. */
+  private readonly db: Kysely<unknown>;
+
   constructor(
-    private readonly db: Kysely<unknown>,
+    private readonly pool: Pool,
     private readonly options: SnapshotReaderOptions = {},
   ) {
+    this.db = kyselyOn(pool);
     this.pollMs = options.pollMs ?? (options.wakeUp ? 500 : 50);
   }
 
@@ -172,9 +177,12 @@ export class SnapshotReader {
     names: StatementNames | null,
   ): Promise<{ rows: Row[] }> {
     const { lookups } = this.options;
-    if (!names || !lookups) return statement.execute(this.db);
     const { sql: text, parameters } = statement.compile(this.db);
-    return lookups.query<Row>({ ...names.of(text), text, values: [...parameters] });
+    const values = [...parameters];
+    // Not by Kysely, whose connections are under no limit of time.
+    return names && lookups
+      ? lookups.query<Row>({ ...names.of(text), text, values })
+      : this.pool.query<Row>({ text, values });
   }
 
   private namesOf({ id }: ReadGeneration): StatementNames {

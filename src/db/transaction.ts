@@ -1,4 +1,5 @@
 import type { Pool, PoolClient } from 'pg';
+import { isUnreachable } from './database';
 
 /**
  * A process that is paused in the middle of a transaction would keep whoever waits for its locks waiting, for as long as it
@@ -43,9 +44,13 @@ export function beginWith(settings: readonly string[]): string {
 async function connected<T>(pool: Pool, work: (client: PoolClient) => Promise<T>, begin: string): Promise<T> {
   const client = await pool.connect();
   try {
-    return await inTransaction(client, () => work(client), begin);
-  } finally {
+    const result = await inTransaction(client, () => work(client), begin);
     client.release();
+    return result;
+  } catch (error) {
+    // What `work` throws of its own is rolled back; after what breaks a connection nobody is to get that one.
+    client.release(isUnreachable(error));
+    throw error;
   }
 }
 

@@ -25,7 +25,8 @@ const CODE_OF_STATUS: Readonly<Record<number, ProblemCode>> = {
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof ZodError) return Problem.invalidRequest(fieldErrors(error));
-  if (isUnreachable(error)) return Problem.notReady('the database does not answer', { cause: error });
+  if (isUnreachable(error))
+    return Problem.notReady('the database is not available at the moment', { cause: error });
   if (error instanceof EventStoreUnavailableError)
     return Problem.notReady('the event store does not answer', { cause: error });
   const status = statusOf(error);

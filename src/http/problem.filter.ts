@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import { Catch } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { isUnreachable } from '../db/database';
 import { asProblem } from './as-problem';
 import type { KnownRoutes } from './known-routes';
 import { Problem, problemBody } from './problem';
@@ -33,12 +34,17 @@ export class ProblemFilter implements ExceptionFilter {
 export function sendProblem(problem: Problem, request: FastifyRequest, reply: FastifyReply): void {
   if (problem.code === 'internal') request.log.error({ err: problem.cause }, 'request failed');
   else if (problem.cause !== undefined && problem.status >= 500)
-    request.log.warn({ code: problem.code, err: problem.cause }, 'request refused');
+    request.log.warn({ code: problem.code, ...reasonOf(problem.cause) }, 'request refused');
   // A streamed answer that broke half-way cannot become a problem any more; Fastify ends its connection.
   if (reply.sent) return;
   const send = () => answer(problem, request, reply);
   if (problem.status === 413) afterBody(request.raw, send);
   else send();
+}
+
+/** Of what is known to happen, and then to every request, the reason is enough. */
+function reasonOf(cause: unknown): object {
+  return isUnreachable(cause) ? { reason: (cause as Error).message } : { err: cause };
 }
 
 /** For how long the rest of a body that is refused is read, in milliseconds. */

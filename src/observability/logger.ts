@@ -36,7 +36,10 @@ const ROUTINE = /^\/(health|metrics)(\/|$)/;
 export function logRequest(request: FastifyRequest, reply: FastifyReply): void {
   const path = request.url.split('?', 1)[0] ?? '';
   const { runId } = (request.params ?? {}) as { runId?: string };
-  const level = reply.statusCode >= 500 ? 'error' : ROUTINE.test(path) ? 'debug' : 'info';
+  const { statusCode } = reply;
+  // Not ready is no error of ours, and the first line of it was the cause's.
+  const level =
+    statusCode === 503 ? 'warn' : statusCode >= 500 ? 'error' : ROUTINE.test(path) ? 'debug' : 'info';
   request.log[level](
     {
       method: request.method,

@@ -1,5 +1,6 @@
 import type { Judge } from '../domain/classification';
 import { sleep } from '../tools/abortable';
+import { Outage } from '../tools/outage';
 import { projectGeneration } from './generation-projector';
 import type { AppliedBatch, FollowingOptions, ProjectorOptions } from './generation-projector';
 import { followsLog, hasOtherTables, isOfSurfaces, listGenerations, liveGeneration } from './generations';
@@ -51,6 +52,7 @@ export async function runProjectorRole(
 ): Promise<void> {
   const { pool, surfaces, lease, log } = options;
   const renewEveryMs = (options.leaseTtlSeconds * 1000) / 3;
+  const outage = new Outage(log, 'the projector lease could not be looked after; it will be tried again');
   /** The live generation that this process stands by for. */
   let anothers: number | null = null;
   while (!signal.aborted) {
@@ -65,6 +67,7 @@ export async function runProjectorRole(
         if (anothers !== null) log.info({}, 'the live generation is of this version again; taking part');
         anothers = null;
         health.holdsLease = await lease.hold();
+        outage.worked();
         if (health.holdsLease) await projectWhileHeld(options, health, renewEveryMs, signal);
         // It was not lost: another version's generation has gone live, and that version waits for it.
         if (health.holdsLease) continue;
@@ -72,7 +75,7 @@ export async function runProjectorRole(
     } catch (error) {
       // The database cannot be asked: nobody knows who holds the lease, and every batch fails by itself.
       health.holdsLease = false;
-      log.error({ err: error }, 'the projector lease could not be looked after; it will be tried again');
+      outage.failed(error);
     }
     if (!signal.aborted) await sleep(renewEveryMs, signal);
   }

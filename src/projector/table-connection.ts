@@ -12,6 +12,12 @@ import { IDLE_LIMIT } from '../db/transaction';
  */
 const BY_KEY_ALONE = [...BY_KEY, 'enable_hashjoin=off', 'enable_mergejoin=off'];
 
+/** Somebody who locks a read table for long is to be told of, and not to be waited for without a word. */
+const LOCK_LIMIT = 'lock_timeout=10000';
+/** A statement that is not answered for so long never will be: see PoolOptions.answersWithinMs. */
+const ANSWERS_WITHIN_MS = 30_000;
+const CLOSES_WITHIN_MS = 2_000;
+
 /** A connection of its own for writing read tables. */
 export interface TableConnection extends Pick<Client, 'query'> {
   /**
@@ -29,7 +35,8 @@ export async function openTableConnection(pool: Pool): Promise<TableConnection> 
     ...config,
     stream: () => socket,
     pipeline: true,
-    options: `${options} ${settingsOption([...BY_KEY_ALONE, IDLE_LIMIT])}`.trim(),
+    query_timeout: ANSWERS_WITHIN_MS,
+    options: `${options} ${settingsOption([...BY_KEY_ALONE, IDLE_LIMIT, LOCK_LIMIT])}`.trim(),
   });
   // A connection that breaks fails the statements on it; without a listener it would end the process as well.
   client.on('error', () => undefined);
@@ -43,6 +50,10 @@ export async function openTableConnection(pool: Pool): Promise<TableConnection> 
       process.nextTick(() => socket.uncork());
       return Promise.all(answers);
     },
-    close: () => client.end(),
+    async close() {
+      // One that has fallen silent says no goodbye.
+      const patience = setTimeout(() => socket.destroy(), CLOSES_WITHIN_MS);
+      await client.end().finally(() => clearTimeout(patience));
+    },
   };
 }

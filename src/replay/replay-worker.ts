@@ -1,4 +1,5 @@
 import { sleep } from '../tools/abortable';
+import { Outage } from '../tools/outage';
 import type { ProjectorOptions } from '../projector/generation-projector';
 import { isHistorical, isOfSurfaces, listGenerations } from '../projector/generations';
 import type { Generation } from '../projector/generations';
@@ -50,6 +51,7 @@ const LONGEST_REST_MS = 60_000;
  */
 export async function runReplayWorker(options: ReplayWorkerOptions, signal: AbortSignal): Promise<void> {
   const { lookEveryMs = LOOK_EVERY_MS } = options;
+  const outage = new Outage(options.log, 'replays could not be looked after; it will be tried again');
   const failed = new Map<number, { readonly times: number; readonly restsUntil: number }>();
   while (!signal.aborted) {
     try {
@@ -69,8 +71,9 @@ export async function runReplayWorker(options: ReplayWorkerOptions, signal: Abor
       }
       for (const generation of await dropLeftTables(options.pool, generations))
         options.log.info({ generation }, 'tables that were left when a generation was ended are dropped');
+      outage.worked();
     } catch (error) {
-      options.log.error({ err: error }, 'replays could not be looked after; it will be tried again');
+      outage.failed(error);
     }
     await sleep(lookEveryMs, signal);
   }

@@ -5,6 +5,7 @@ import { surfaces } from '../../projections/surfaces';
 import type { IdempotencyKeys } from '../commands/idempotency';
 import type { RunCommandExecutor } from '../commands/run-command-executor';
 import { sleep } from '../tools/abortable';
+import { Outage } from '../tools/outage';
 import { addSeconds } from '../events/instant';
 import type { Clock } from '../events/instant';
 import { dueRuns } from '../projector/due-runs';
@@ -154,13 +155,15 @@ async function forgetLoop(
 }
 
 async function refreshLoop({ live, discarded }: Runtime, log: Logger, until: AbortSignal): Promise<void> {
+  const outage = new Outage(
+    log,
+    'policy and discarded events could not be looked up; those known stay in force',
+  );
   while (!until.aborted) {
     await sleep(REFRESH_EVERY_MS, until);
-    await Promise.all([live.refresh(), discarded.refresh()]).catch((error: unknown) =>
-      log.error(
-        { err: error },
-        'policy and discarded events could not be looked up; those known stay in force',
-      ),
+    await Promise.all([live.refresh(), discarded.refresh()]).then(
+      () => outage.worked(),
+      (error: unknown) => outage.failed(error),
     );
   }
 }

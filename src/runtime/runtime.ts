@@ -64,6 +64,8 @@ export interface RuntimeOptions {
   readonly anySurfaces?: boolean;
   /** What PostgreSQL shows for its connections. (Default: opstruth) */
   readonly applicationName?: string;
+  /** How long a statement outside of a transaction may take; see PoolOptions. (Default: for ever) */
+  readonly answersWithinMs?: number;
 }
 
 /** For a catch: of the log in EventStoreDB nobody has been asked anything before. */
@@ -87,16 +89,19 @@ export async function openRuntime(
   log: Pick<Logger, 'info' | 'warn' | 'error'>,
   options: RuntimeOptions = { migrate: true },
 ): Promise<Runtime> {
-  const { applicationName = 'opstruth' } = options;
+  const { applicationName = 'opstruth', answersWithinMs } = options;
   const firstPolicy = await readPolicy(config);
-  const onError = (error: Error) => log.error({ err: error }, 'a database connection failed');
+  // Each of a pool's connections tells when the server goes, and all the same: no stacks.
+  const onError = (error: Error) => log.warn({ reason: error.message }, 'a database connection was lost');
   // Connects at its first use, so a wrong setting is told before anything is open.
   let observer: SubscriptionObserver = () => ({});
   const given = options.store ?? openEventStoreDb(config, log, (from) => observer(from));
-  const database = await openDatabase(config, { applicationName, onError }).catch(async (error: unknown) => {
-    await given?.close();
-    throw error;
-  });
+  const database = await openDatabase(config, { applicationName, onError, answersWithinMs }).catch(
+    async (error: unknown) => {
+      await given?.close();
+      throw error;
+    },
+  );
   const { pool, lookups } = database;
   const store = given ?? createPostgresEventStore({ pool, lookups, onError });
   const close = async () => {

@@ -5,7 +5,6 @@ import { AppModule } from '../app.module';
 import { startBackgroundRoles } from './background-roles';
 import { IdempotencyKeys } from '../commands/idempotency';
 import { RunCommandExecutor } from '../commands/run-command-executor';
-import { kyselyOn } from '../db/database';
 import { SnapshotReader } from '../db/snapshot-reader';
 import { Readiness } from '../http/health.controller';
 import { configureHttp, createHttpAdapter } from '../http/http-app';
@@ -41,7 +40,7 @@ export async function startServer(
     pool,
     onError: (error) => log.warn({ err: error }, 'waiting for projections by polling'),
   });
-  const reader = new SnapshotReader(kyselyOn(pool), { lookups: runtime.lookups, wakeUp: projected });
+  const reader = new SnapshotReader(pool, { lookups: runtime.lookups, wakeUp: projected });
   const app = await NestFactory.create<NestFastifyApplication>(
     AppModule.of(runtime, reader),
     createHttpAdapter(log),

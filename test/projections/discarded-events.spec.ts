@@ -1,6 +1,5 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { RunCommandExecutor } from '../../src/commands/run-command-executor';
-import { kyselyOn } from '../../src/db/database';
 import { SnapshotReader } from '../../src/db/snapshot-reader';
 import { streamOf } from '../../src/events/operation-run-events';
 import { DiscardedEvents } from '../../src/projector/discarded-events';
@@ -21,7 +20,7 @@ let app: NestFastifyApplication;
 beforeAll(async () => {
   fixture = await createProjectionFixture();
   const { pool } = fixture;
-  app = await createReadApp(new SnapshotReader(kyselyOn(pool), { lookups: pool }), testClock(AT));
+  app = await createReadApp(new SnapshotReader(pool, { lookups: pool }), testClock(AT));
   await fixture.write([queue('bad', 't1'), queue('good', 't2')]);
   await fixture.catchUp();
 });

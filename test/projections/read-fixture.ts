@@ -9,7 +9,6 @@ import type { TokenRequest } from '../../src/auth/mint-token';
 import { createVerifier } from '../../src/auth/verifier';
 import { LATEST_CLASSIFIER } from '../../src/classifier/classifier';
 import type { ClassifiedRun } from '../../src/classifier/classified-run';
-import { kyselyOn } from '../../src/db/database';
 import { SnapshotReader } from '../../src/db/snapshot-reader';
 import type { SnapshotReaderOptions } from '../../src/db/snapshot-reader';
 import { configureHttp, createHttpAdapter } from '../../src/http/http-app';
@@ -79,7 +78,7 @@ export async function createReadFixture(options: SnapshotReaderOptions = {}): Pr
     }
   };
   let generation = await addGeneration('live');
-  const app = await createReadApp(new SnapshotReader(kyselyOn(pool), { lookups, ...options }), clock);
+  const app = await createReadApp(new SnapshotReader(pool, { lookups, ...options }), clock);
 
   return {
     pool,
