@@ -101,6 +101,8 @@ export interface Database {
   /** For statements that find their rows by key and run again and again, each under a name: see BY_KEY. */
   readonly lookups: Pool;
   readonly url: string;
+  /** Of the embedded server; absent where it is somebody else's, who looks after it. */
+  readonly isRunning?: () => Promise<boolean>;
   /** Closes the pools, then ends the embedded server if nobody else uses it. Idempotent. */
   close(): Promise<void>;
 }
@@ -181,5 +183,11 @@ export async function openDatabase(
     await close();
     throw error;
   }
-  return { pool, lookups, url, close: () => (closing ??= close()) };
+  return {
+    pool,
+    lookups,
+    url,
+    ...(embedded && { isRunning: embedded.isRunning }),
+    close: () => (closing ??= close()),
+  };
 }

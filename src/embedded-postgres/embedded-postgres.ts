@@ -27,6 +27,8 @@ export interface EmbeddedPostgres {
   readonly owned: boolean;
   /** The folder of the database. */
   readonly dataDir: string;
+  /** False once the server has ended by itself, or was killed: it is not started again under those who use it. */
+  readonly isRunning: () => Promise<boolean>;
   /** Ends this use, and the server with it unless another living process still uses it. Idempotent. */
   stop(): Promise<void>;
 }
@@ -66,21 +68,39 @@ export async function openEmbedded(path: string, options: EmbeddedOptions = {}):
     const address = { port, dataDir: data };
     await createDatabase(address, password, database);
     const use = await registerUse(home.uses);
-    return { place, binaries, owned, use, url: urlOf(address, password, database) };
+    const pid = await postmasterPid(data);
+    return { place, binaries, owned, use, pid, url: urlOf(address, password, database) };
   });
+  const { data, account } = opened.place;
+  const end = async () => {
+    await endUse(home.uses, opened.use);
+    if (await hasUses(home.uses)) return;
+    // Whoever started it last: one that was killed has left its pid there, and nothing to stop.
+    if (await runsOn(await postmasterPid(data), data)) await stopServer(opened.binaries, data, account);
+  };
 
   let stopping: Promise<void> | undefined;
   return {
     url: opened.url,
     owned: opened.owned,
-    dataDir: opened.place.data,
+    dataDir: data,
+    isRunning: () => runsOn(opened.pid, data),
     stop: () =>
-      (stopping ??= underLock(home, async () => {
-        await endUse(home.uses, opened.use);
-        if (await hasUses(home.uses)) return;
-        await stopServer(opened.binaries, opened.place.data, opened.place.account);
+      (stopping ??= underLock(home, end).catch((error: unknown) => {
+        // With no room for a lock there is none to start a server either, which is all that the lock keeps out.
+        if (isErrno(error, 'ENOSPC')) return end();
+        throw error;
       })),
   };
+}
+
+/** 0 where none runs. */
+async function postmasterPid(dataDir: string): Promise<number> {
+  const content = await readFile(join(dataDir, 'postmaster.pid'), 'utf8').catch((error: unknown) => {
+    if (isErrno(error, 'ENOENT')) return '0';
+    throw error;
+  });
+  return Number(content.split('\n')[0]);
 }
 
 async function makeCluster(binaries: Binaries, place: DataPlace, durable: boolean): Promise<void> {

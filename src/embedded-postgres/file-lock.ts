@@ -44,7 +44,11 @@ async function acquire(path: string, content: string, waitMs: number): Promise<v
       await writeFile(path, content, { flag: 'wx', mode: 0o600 });
       return;
     } catch (error) {
-      if (!isErrno(error, 'EEXIST')) throw error;
+      if (!isErrno(error, 'EEXIST')) {
+        // Made, and with no room for its line: nobody's, and in everybody's way until it is old.
+        if (isErrno(error, 'ENOSPC')) await rm(path, { force: true });
+        throw error;
+      }
     }
     const judged = await readIfThere(path);
     if (judged !== undefined && (await isStale(path, judged))) await breakLock(path, judged);

@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { surfaces } from '../../projections/surfaces';
 import type { IdempotencyKeys } from '../commands/idempotency';
 import type { RunCommandExecutor } from '../commands/run-command-executor';
+import { EmbeddedPostgresError } from '../embedded-postgres/account';
 import { sleep } from '../tools/abortable';
 import { Outage } from '../tools/outage';
 import { addSeconds } from '../events/instant';
@@ -24,6 +25,7 @@ import type { Runtime } from './runtime';
 /** How long a projector that went silent keeps others from taking over. */
 const LEASE_TTL_SECONDS = 5;
 const REFRESH_EVERY_MS = 1_000;
+const WATCH_EVERY_MS = 2_000;
 const FORGET_EVERY_MS = 3_600_000;
 const KEEP_ANSWERS_SECONDS = 7 * 86_400;
 
@@ -58,6 +60,8 @@ export function startBackgroundRoles(
   const stopping = new AbortController();
   const { signal } = stopping;
   const loops = [refreshLoop(runtime, log, signal), forgetLoop(keys, clock, log, signal)];
+  const { databaseIsRunning } = runtime;
+  if (databaseIsRunning) loops.push(watchDatabase(databaseIsRunning, signal));
 
   const holder = `${hostname()}:${process.pid}:${randomUUID().slice(0, 8)}`;
   if (config.roles.has('projector')) {
@@ -151,6 +155,18 @@ async function forgetLoop(
         log.error({ err: error }, 'old idempotency keys could not be dropped; it will be tried again'),
       );
     await sleep(FORGET_EVERY_MS, until);
+  }
+}
+
+/**
+ * Ends by an error once the embedded server has gone: where it would listen when it is started again is not where this process
+ * knows it to be, and somebody has to see that it went.
+ */
+async function watchDatabase(isRunning: () => Promise<boolean>, until: AbortSignal): Promise<void> {
+  while (!until.aborted) {
+    await sleep(WATCH_EVERY_MS, until);
+    if (!until.aborted && !(await isRunning()))
+      throw new EmbeddedPostgresError('the embedded PostgreSQL has ended: start opstruth again');
   }
 }
 

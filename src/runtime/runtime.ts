@@ -29,6 +29,8 @@ export interface Runtime {
   readonly pool: Pool;
   readonly lookups: Pool;
   readonly databaseUrl: string;
+  /** See Database.isRunning. */
+  readonly databaseIsRunning: (() => Promise<boolean>) | undefined;
   readonly store: EventStore;
   readonly clock: Clock;
   readonly generation: Generation;
@@ -133,6 +135,7 @@ export async function openRuntime(
       pool,
       lookups,
       databaseUrl: database.url,
+      databaseIsRunning: database.isRunning,
       store,
       clock: options.clock ?? systemClock,
       generation,

@@ -167,7 +167,11 @@ test('a home that cannot be made hung, was blamed on the port, or was told of by
 test('a killed server is started again with its data, though its pid file is still there', async () => {
   const killed = await startAgain(true);
   await query(killed.url, 'create table kept as select 42 as answer');
+  expect(await killed.isRunning()).toBe(true);
   await killServer();
+  // Nobody was told, and its user could not end in order.
+  expect(await killed.isRunning()).toBe(false);
+  await killed.stop();
 
   const next = await start(true);
   expect(next.owned).toBe(true);
