@@ -2,6 +2,7 @@ import { Kysely, PostgresDialect } from 'kysely';
 import { DatabaseError, Pool } from 'pg';
 import type { QueryConfig } from 'pg';
 import type { Config } from '../config';
+import { NoSlotError } from '../tools/slots';
 import { openEmbedded } from '../embedded-postgres/embedded-postgres';
 
 export interface PoolOptions {
@@ -146,6 +147,7 @@ export function isUnreachable(error: unknown): boolean {
   // What has a status of its own is the HTTP connection's.
   if (!(error instanceof Error) || 'statusCode' in error) return false;
   if (error instanceof AggregateError) return error.errors.some(isUnreachable);
+  if (error instanceof NoSlotError) return true;
   const { code, syscall } = error as NodeJS.ErrnoException;
   // Of a socket that is a file.
   if (code === 'ENOENT') return syscall === 'connect';

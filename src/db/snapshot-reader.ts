@@ -3,6 +3,7 @@ import { sql } from 'kysely';
 import type { Pool, QueryResultRow } from 'pg';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
+import { createSlots } from '../tools/slots';
 import { kyselyOn } from './database';
 import { isColumnMissing, isSchemaGone } from './schema-gone';
 import { READABLE, findGeneration, findLiveGeneration } from './snapshot-generation';
@@ -83,12 +84,16 @@ export class SnapshotReader {
 
   /** Composes; what it executes by itself is little. */
   private readonly db: Kysely<unknown>;
+  private readonly inSlot: Slots;
+  private readonly inLookupSlot: Slots;
 
   constructor(
     private readonly pool: Pool,
     private readonly options: SnapshotReaderOptions = {},
   ) {
     this.db = kyselyOn(pool);
+    this.inSlot = slotsOf(pool);
+    this.inLookupSlot = slotsOf(options.lookups ?? pool);
     this.pollMs = options.pollMs ?? (options.wakeUp ? 500 : 50);
   }
 
@@ -181,8 +186,8 @@ export class SnapshotReader {
     const values = [...parameters];
     // Not by Kysely, whose connections are under no limit of time.
     return names && lookups
-      ? lookups.query<Row>({ ...names.of(text), text, values })
-      : this.pool.query<Row>({ text, values });
+      ? this.inLookupSlot(() => lookups.query<Row>({ ...names.of(text), text, values }))
+      : this.inSlot(() => this.pool.query<Row>({ text, values }));
   }
 
   private namesOf({ id }: ReadGeneration): StatementNames {
@@ -199,6 +204,16 @@ export class SnapshotReader {
     else await new Promise((resolve) => setTimeout(resolve, pauseMs));
     signal?.throwIfAborted();
   }
+}
+
+type Slots = ReturnType<typeof createSlots>;
+
+/** Readers that wait for a table which somebody has locked leave some connections to commands, which need none of it. */
+const LEFT_TO_COMMANDS = 3;
+const SLOT_WAIT_MS = 10_000;
+
+function slotsOf({ options: { max } }: Pool): Slots {
+  return createSlots(Math.max(1, max - LEFT_TO_COMMANDS), SLOT_WAIT_MS);
 }
 
 function hasReached(minPosition: Position | null): RawBuilder<boolean> {

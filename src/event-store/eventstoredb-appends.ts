@@ -176,20 +176,3 @@ async function positionOf({ read }: AppendOptions, streamId: string, revision: n
   if (!event) throw new Error(`revision ${revision} of ${streamId} was written and cannot be read`);
   return event.position;
 }
-
-/** Runs at most `count` works at once, the others in the order in which they came. */
-export function createSlots(count: number): <T>(work: () => Promise<T>) => Promise<T> {
-  const queue: (() => void)[] = [];
-  let free = count;
-  return async (work) => {
-    if (free > 0) free -= 1;
-    else await new Promise<void>((resolve) => queue.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = queue.shift();
-      if (next) next();
-      else free += 1;
-    }
-  };
-}
