@@ -5,6 +5,7 @@ import type { QueryConfig } from 'pg';
 import { EVERYTHING } from '../../src/auth/principal';
 import type { Scope } from '../../src/auth/principal';
 import { inScope } from '../../src/auth/scope-sql';
+import { openPool } from '../../src/db/database';
 import { SnapshotReader } from '../../src/db/snapshot-reader';
 import type { SnapshotRequest } from '../../src/db/snapshot-reader';
 import type { Position } from '../../src/events/position';
@@ -306,4 +307,25 @@ test('an error of a query is not mistaken for a switch', async () => {
     }),
   );
   await expect(broken).rejects.toThrow('division by zero');
+});
+
+test('readers that waited for a locked table took every connection, and commands stood still with them', async () => {
+  await fixture.show([run('a', '5.1')]);
+  const narrow = openPool(fixture.pool.options.connectionString!, { max: 4, applicationName: 'test' });
+  const locker = await fixture.pool.connect();
+  try {
+    const by = new SnapshotReader(narrow);
+    await read({}, by);
+    await locker.query(`begin; lock table ${fixture.generation.schema}.recent_operations_runs`);
+    const waiting = Array.from({ length: 8 }, () => read({}, by));
+    const { rows } = await narrow.query('select 1 as one');
+    expect(rows).toEqual([{ one: 1 }]);
+    await locker.query('commit');
+    expect((await Promise.all(waiting)).map(({ rows: { count } }) => count)).toEqual(
+      Array.from({ length: 8 }, () => [{ n: 1 }]),
+    );
+  } finally {
+    locker.release();
+    await narrow.end();
+  }
 });
