@@ -62,15 +62,15 @@ export function openPool(url: string, options: PoolOptions): Pool {
  * database refuses many, as one that has become read-only does, connecting anew for each would take up what all others need.
  */
 function queryOn(pool: Pool, answersWithinMs: number | undefined): Pool['query'] {
-  const limit = answersWithinMs === undefined ? {} : { query_timeout: answersWithinMs };
+  const limited = (asked: string | QueryConfig) =>
+    answersWithinMs === undefined
+      ? asked
+      : { ...(typeof asked === 'string' ? { text: asked } : asked), query_timeout: answersWithinMs };
   const query = async (asked: string | QueryConfig, values?: unknown[]): Promise<unknown> => {
     const client = await pool.connect();
     let error: unknown;
     try {
-      return await client.query(
-        { ...(typeof asked === 'string' ? { text: asked } : asked), ...limit },
-        values,
-      );
+      return await client.query(limited(asked), values);
     } catch (cause) {
       error = cause;
       throw cause;

@@ -10,6 +10,7 @@ import { SnapshotReader } from '../../src/db/snapshot-reader';
 import type { SnapshotRequest } from '../../src/db/snapshot-reader';
 import type { Position } from '../../src/events/position';
 import { classified, queuedRun } from '../classifier/run-facts';
+import { eventually } from '../support/eventually';
 import { createReadFixture } from './read-fixture';
 import type { ReadFixture } from './read-fixture';
 
@@ -318,6 +319,12 @@ test('readers that waited for a locked table took every connection, and commands
     await read({}, by);
     await locker.query(`begin; lock table ${fixture.generation.schema}.recent_operations_runs`);
     const waiting = Array.from({ length: 8 }, () => read({}, by));
+    await eventually(async () => {
+      const { rows } = await fixture.pool.query(
+        `select from pg_locks where not granted and database = (select oid from pg_database where datname = current_database())`,
+      );
+      return rows.length > 0;
+    });
     const { rows } = await narrow.query('select 1 as one');
     expect(rows).toEqual([{ one: 1 }]);
     await locker.query('commit');
