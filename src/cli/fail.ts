@@ -43,7 +43,7 @@ function wordsOf(error: unknown): string {
   if (isAddressError(error)) return `PORT, HOST: cannot listen there: ${error.message}`;
   if (error instanceof ReplayRefusedError)
     return [error.message, ...error.details.map((one) => `  ${one}`)].join('\n');
-  if (isUnreachable(error)) return `the connection to the database is lost: ${error.message}`;
+  if (isUnreachable(error)) return `the database is not available at the moment: ${error.message}`;
   return SPOKEN.has(error.name) ? error.message : (error.stack ?? error.message);
 }
 
