@@ -1,4 +1,4 @@
-import { Client } from 'pg';
+import { Client, DatabaseError } from 'pg';
 import type { Pool } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { connectionConfig } from '../../src/db/connection-config';
@@ -15,6 +15,12 @@ import { createReplayWorld, OPERATOR } from './replay-world';
 /** So small that there is more to do after the first step. */
 const SMALL_STEPS = { blocksPerStep: 12, runsPerPage: 20 };
 
+const ADMIN_SHUTDOWN = '57P01';
+
+const isReplaced = (outcome: unknown): boolean =>
+  outcome instanceof ReplayEndedError ||
+  (outcome instanceof DatabaseError && outcome.code === ADMIN_SHUTDOWN);
+
 test.each([
   ['copies', false],
   ['loads', true],
@@ -22,6 +28,7 @@ test.each([
   'a builder that was paused while another %s the tables writes nothing more when it goes on',
   async (_, full) => {
     const { fixture, context, stricter, build } = await createReplayWorld();
+    const paused: { readonly goOn: () => void }[] = [];
     try {
       const { pool } = fixture;
       const generation = await startReplay(context, { policyVersion: stricter, full }, OPERATOR);
@@ -41,13 +48,15 @@ test.each([
           () => 'ready',
           (error: unknown) => error,
         );
+        paused.push({ goOn: () => goOn() });
         await eventually(() => Promise.resolve(waits));
         return { goOn, outcome };
       };
       const first = await pausedBuilder();
       const second = await pausedBuilder();
       first.goOn();
-      expect(await first.outcome).toBeInstanceOf(ReplayEndedError);
+      // The other lane of the first may have been in a step when the second began, whose session that one ends.
+      expect(isReplaced(await first.outcome)).toBe(true);
       second.goOn();
       expect(await second.outcome).toBe('ready');
       const rows = await dumpGeneration(pool, generation.schema);
@@ -57,6 +66,8 @@ test.each([
       );
       expect(rows).toEqual(await dumpGeneration(pool, undisturbed.schema));
     } finally {
+      // Whatever has failed: a builder that waits has connections, which are waited for.
+      for (const { goOn } of paused) goOn();
       await fixture.close();
     }
   },
