@@ -114,7 +114,7 @@ export class DatabaseUnreachableError extends Error {
   constructor(
     readonly reason: string,
     cause: unknown,
-    /** That names it. */
+    /** The setting that says where it is, if one does. */
     setting?: string,
   ) {
     super(`${setting === undefined ? '' : `${setting}: `}the database cannot be reached: ${reason}`, {

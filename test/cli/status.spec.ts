@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { createTestDatabase } from '../support/database';
 import type { TestDatabase } from '../support/database';
 import { runCli } from '../support/run-cli';
@@ -15,6 +18,23 @@ test("status refused to work beside another version's live generation", async ()
   expect(JSON.parse(stdout)).toMatchObject({
     generations: [{ generation: 1, state: 'live', position: '0.0' }],
   });
+});
+
+test("beside another version's live generation no audit said what to do, and no policy could be kept for its successor", async () => {
+  const settings = { DATABASE_URL: database.url };
+  expect(await runCli(['audit'], settings)).toMatchObject({
+    code: 1,
+    stderr:
+      'cannot audit generation 1: it has the read tables of another version of opstruth; run this step with the version that made it\n',
+  });
+  const folder = await mkdtemp(join(tmpdir(), 'opstruth-policy-'));
+  try {
+    const file = join(folder, 'policy.json');
+    await writeFile(file, '{ "defaults": { "runningStaleAfterSeconds": 77 } }');
+    expect(await runCli(['policy', 'propose', file], settings)).toMatchObject({ code: 0, stderr: '' });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });
 
 test('a database on which nothing has served yet was said to have the schema of another version', async () => {

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { migrationsFolder } from '../../src/db/migrate';
+import { loadPolicy } from '../../src/projector/policies';
 import { createReplaysApp, READER, STRICTER } from './replays-app';
 import type { ReplaysApp } from './replays-app';
 
@@ -86,6 +87,17 @@ test('the same policy in another order was kept as another version', async () =>
     version: app.stricter,
     added: false,
   });
+});
+
+test('one old version that no schema of today takes kept all others from being read', async () => {
+  const { rows } = await app.pool.query<{ version: number }>(
+    `insert into opstruth.policies (document, digest, created_by) values ('{"types": {"..": {}}}', 'old', 'test') returning version`,
+  );
+  try {
+    expect(await loadPolicy(app.pool, app.stricter)).toMatchObject({ version: app.stricter });
+  } finally {
+    await app.pool.query('delete from opstruth.policies where version = $1', [rows[0]!.version]);
+  }
 });
 
 test('two who propose the same at once get one version and leave one entry', async () => {

@@ -3,8 +3,9 @@ import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
 import { savePolicy } from '../../src/projector/policies';
-import { DEFAULT_FORBIDDEN } from '../../src/replay/cutover';
+import { cutOver, DEFAULT_FORBIDDEN } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/build/generation-build';
+import { startReplay } from '../../src/replay/replays';
 import type { OperatorContext } from '../../src/replay/operator-context';
 import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';
@@ -52,6 +53,12 @@ export async function createReplayWorld() {
     await buildGeneration(generation.id, { ...options, judge: await judgeFor(pool, generation) }, signal);
     return (await generationById(pool, generation.id))!;
   };
-  return { fixture, context, stricter, build };
+  /** Builds a generation with the same rules and makes it live. */
+  const goTo = async (): Promise<number> => {
+    const { id } = await build(await startReplay(context, {}, OPERATOR));
+    await cutOver(context, id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
+    return id;
+  };
+  return { fixture, context, stricter, build, goTo };
 }
 export type ReplayWorld = Awaited<ReturnType<typeof createReplayWorld>>;

@@ -37,21 +37,15 @@ describe('rollbacks', () => {
   let fixture: ReplayWorld['fixture'];
   let context: ReplayWorld['context'];
   let build: ReplayWorld['build'];
+  let goTo: ReplayWorld['goTo'];
 
   beforeEach(async () => {
-    ({ fixture, context, build } = await createReplayWorld());
+    ({ fixture, context, build, goTo } = await createReplayWorld());
   });
   afterEach(async () => {
     jest.restoreAllMocks();
     await fixture.close();
   });
-
-  /** Builds a generation with the same rules and makes it live. */
-  async function goTo(): Promise<number> {
-    const { id } = await build(await startReplay(context, {}, OPERATOR));
-    await cutOver(context, id, { gate: GATE, force: false, asOf: AS_OF }, OPERATOR);
-    return id;
-  }
 
   test('a rollback needs the standby level with the live one, flips back, and leaves the other as standby', async () => {
     const next = await build(await startReplay(context, {}, OPERATOR));
