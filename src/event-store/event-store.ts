@@ -43,6 +43,12 @@ export interface EventInStream {
 /** A limit of `pending` that no log reaches. */
 export const COUNT_ALL = 1_000_000_000;
 
+/** Behind one revision of one stream, in the order of `readByStream`. */
+export interface StreamPlace {
+  readonly streamId: string;
+  readonly revision: number;
+}
+
 /** Narrows a read to event types. An empty or absent list means every run event. */
 export interface EventFilter {
   readonly types?: readonly string[];
@@ -97,6 +103,11 @@ export interface EventStore {
   findEventIds(asked: readonly EventInStream[]): Promise<Set<string>>;
   /** Events strictly after `from` in log order, at most `limit`; never crosses an event that may still commit. */
   readAll(from: Position, limit: number, filter?: EventFilter): Promise<StoredEvent[]>;
+  /**
+   * The log up to a position that readers may see, stream after stream: by id, and by revision within each. Strictly after
+   * `from`, at most `limit` events. Absent where a store could do it only by going through the whole log for each page.
+   */
+  readonly readByStream?: (from: StreamPlace, upTo: Position, limit: number) => Promise<StoredEvent[]>;
   /**
    * Batches strictly after `from`, for ever: what is there, then what comes, until `signal` aborts. One batch in
    * flight: the next is read (ahead) only as the consumer takes this one. Ends when the store is closed; on a closed

@@ -7,6 +7,7 @@ import {
   findEventIds,
   hasMore,
   readAll,
+  readByStream,
   readIdentity,
   readPending,
   readStream,
@@ -55,6 +56,7 @@ export function createPostgresEventStore({
     readStreams: (streamIds) => readStreams(lookups, streamIds),
     findEventIds: (asked) => findEventIds(lookups, asked),
     readAll: (from, limit, filter) => readAll(lookups, from, limit, filter),
+    readByStream: (from, upTo, limit) => readByStream(lookups, from, upTo, limit),
     subscribe(from, { batchSize, filter, signal }) {
       refuseIfClosed(closing.signal);
       return follow(

@@ -3,7 +3,7 @@ import type { Instant } from '../events/instant';
 import type { StoredEvent } from '../events/operation-run-events';
 import { START } from '../events/position';
 import type { Position } from '../events/position';
-import type { EventFilter, EventInStream } from './event-store';
+import type { EventFilter, EventInStream, StreamPlace } from './event-store';
 
 /**
  * No event below it will appear any more to a statement that begins after it was asked for (migrations/0008). Asked for
@@ -44,6 +44,26 @@ export async function readAll(
     'opstruth read all',
     `select ${COLUMNS} from opstruth.readable_events($1::text::xid8, $2, $3, $4)`,
     [String(from.commit), String(from.prepare), limit, types.length > 0 ? types : null],
+  );
+}
+
+/**
+ * The limit is part of the statement, or PostgreSQL would plan for a tenth of the log and might sort
+ * all of it for each page.
+ */
+export function readByStream(
+  pool: Pool,
+  { streamId, revision }: StreamPlace,
+  upTo: Position,
+  limit: number,
+): Promise<StoredEvent[]> {
+  return readEvents(
+    pool,
+    `opstruth read ${limit} by stream`,
+    `select ${COLUMNS} from opstruth.events
+     where (stream_id, revision) > ($1, $2) and (commit_xid, position) <= ($3::text::xid8, $4::bigint)
+     order by stream_id, revision limit ${limit}`,
+    [streamId, revision, String(upTo.commit), String(upTo.prepare)],
   );
 }
 

@@ -4,7 +4,7 @@ import { transaction } from '../db/transaction';
 import { canonicalInstant } from '../events/instant';
 import { formatPosition } from '../events/position';
 import type { Position } from '../events/position';
-import { indexesSql, runFactsIndexesSql, surfacesDigest, tablesSql } from './generation-schema';
+import { indexesSql, surfacesDigest, tablesSql } from './generation-schema';
 import type { Surface } from './surface';
 
 export type GenerationState = 'building' | 'ready' | 'live' | 'standby' | 'retired' | 'failed';
@@ -31,6 +31,8 @@ export interface Generation {
   readonly untilPosition: Position | null;
   /** Of a generation that is being built; see `src/replay/build/generation-build.ts`. */
   readonly phase: 'folding' | 'loading' | 'indexing' | 'judging' | 'following';
+  /** The last stream, by id, of those that a build which reads stream after stream has folded; null of any other. */
+  readonly foldedUpTo: string | null;
   readonly workTotal: number;
   readonly workDone: number;
   readonly startedAt: Date | null;
@@ -97,7 +99,7 @@ export function isHistorical(generation: Pick<Generation, 'untilAt' | 'untilPosi
 const COLUMNS = `id, schema_name, state, classifier_version, policy_version, surfaces_digest, log_identity,
   checkpoint_commit, checkpoint_prepare, epoch, events_applied, checkpoint_at, failure, made_by, made_from,
   to_char(until_at at time zone 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') as until_at, until_commit, until_prepare,
-  phase, work_total, work_done, started_at, ready_at, requested_by, reason, standby_number`;
+  phase, folded_up_to, work_total, work_done, started_at, ready_at, requested_by, reason, standby_number`;
 
 export async function liveGeneration(pool: Pick<Pool, 'query'>): Promise<Generation | null> {
   const { rows } = await pool.query<GenerationRow>(
@@ -166,8 +168,8 @@ export async function createGeneration(
     readonly classifierVersion: number;
     readonly policyVersion: number;
     readonly logIdentity: string;
-    /** Which keys and indexes it begins with: one that is to be loaded in bulk, which is quicker without. (Default: all) */
-    readonly indexed?: 'all' | 'run_facts' | 'none';
+    /** Whether it begins with keys and indexes: one that is to be loaded in bulk does not. (Default: true) */
+    readonly indexed?: boolean;
   },
 ): Promise<Generation> {
   const { rows } = await client.query<GenerationRow>(
@@ -186,11 +188,11 @@ export async function createGeneration(
     ],
   );
   const generation = generationOf(rows[0]!);
-  const { indexed = 'all', surfaces } = wanted;
+  const { indexed = true, surfaces } = wanted;
   const { schema } = generation;
-  const indexes = { all: indexesSql(schema, surfaces), run_facts: runFactsIndexesSql(schema), none: [] };
+  const indexes = indexed ? indexesSql(schema, surfaces) : [];
   // At once: between forty statements a busy process would be away forty times.
-  await client.query([...tablesSql(schema, surfaces), ...indexes[indexed]].join(';\n'));
+  await client.query([...tablesSql(schema, surfaces), ...indexes].join(';\n'));
   return generation;
 }
 
@@ -258,6 +260,7 @@ interface GenerationRow {
   until_commit: string | null;
   until_prepare: string | null;
   phase: Generation['phase'];
+  folded_up_to: string | null;
   work_total: string;
   work_done: string;
   started_at: Date | null;
@@ -289,6 +292,7 @@ function generationOf(row: GenerationRow): Generation {
         ? null
         : { commit: BigInt(row.until_commit), prepare: BigInt(row.until_prepare) },
     phase: row.phase,
+    foldedUpTo: row.folded_up_to,
     workTotal: Number(row.work_total),
     workDone: Number(row.work_done),
     startedAt: row.started_at,

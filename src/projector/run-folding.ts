@@ -7,7 +7,7 @@ import type { StoredEvent } from '../events/operation-run-events';
 import { comparePositions, formatPosition } from '../events/position';
 import type { Position } from '../events/position';
 import { foldBatch } from './fold-batch';
-import type { FoldedBatch } from './fold-batch';
+import type { FoldedBatch, ParkedLetter } from './fold-batch';
 import { generationById } from './generations';
 import type { Generation } from './generations';
 import { DiscardedEvents } from './discarded-events';
@@ -95,16 +95,27 @@ export async function openFolding(generationId: number, options: FoldingOptions)
       states.remember(batch.changes);
       for (const streamId of batch.newlyParked) parked.streams.add(streamId);
       letters += batch.letters.length;
-      if (letters > (options.parkedLimit ?? PARKED_LIMIT))
-        throw new ParkedLimitError(
-          `${letters} events of generation ${generationId} are parked, more than a few bad ones: ` +
-            `see \`opstruth parked list\`; first of this batch: ${batch.letters[0]!.event.streamId}, ${batch.letters[0]!.cause ?? 'behind an earlier one'}`,
-        );
+      refuseTooManyParked(generation, letters, batch.letters, options.parkedLimit);
       const from = reached;
       if (comparePositions(upTo, reached) > 0) reached = upTo;
       return { ...batch, eventCount: events.length, from, to: reached };
     },
   };
+}
+
+/** Throws ParkedLimitError when `total` parked events are more than a generation may have; `newest` are the last of them. */
+export function refuseTooManyParked(
+  { id }: Pick<Generation, 'id'>,
+  total: number,
+  newest: readonly ParkedLetter[],
+  limit = PARKED_LIMIT,
+): void {
+  const [first] = newest;
+  if (total <= limit || !first) return;
+  throw new ParkedLimitError(
+    `${total} events of generation ${id} are parked, more than a few bad ones: ` +
+      `see \`opstruth parked list\`; first of this batch: ${first.event.streamId}, ${first.cause ?? 'behind an earlier one'}`,
+  );
 }
 
 /** Raised by `move_checkpoint` (migrations/0009). */

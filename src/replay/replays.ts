@@ -149,7 +149,7 @@ async function createReplay(
     state: 'building',
     ...rules,
     logIdentity: live.logIdentity,
-    indexed: facts ? 'none' : 'run_facts',
+    indexed: false,
   });
   await client.query(
     `update opstruth.generations

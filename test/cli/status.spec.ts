@@ -59,7 +59,7 @@ test('a database of an older version is told which migrations it lacks', async (
     expect({ code, stderr }).toEqual({
       code: 1,
       stderr:
-        'the database is older than this version, it lacks 0010_discarded_event_type, 0011_judging, 0012_answers_of_a_scope, 0013_policy_digests, 0014_sorted_digests: run `opstruth migrate`\n',
+        'the database is older than this version, it lacks 0010_discarded_event_type, 0011_judging, 0012_answers_of_a_scope, 0013_policy_digests, 0014_sorted_digests, 0015_stream_by_stream: run `opstruth migrate`\n',
     });
   } finally {
     await older.close();

@@ -105,6 +105,25 @@ describe('PostgreSQL event store', () => {
     expectLogOrder(events);
   });
 
+  it('the log is read stream after stream, in the order of ids and revisions, up to a position', async () => {
+    const [a, b, c] = ['operation_run-B', 'operation_run-a', 'operation_run-\u00e4'];
+    for (const streamId of [c, a, b]) await create(streamId, 2);
+    const upTo = await store.tail();
+    await create('operation_run-C');
+    await store.append({ streamId: b, expectedRevision: 1, events: newEvents(1) });
+    const places: string[] = [];
+    for (let from = { streamId: '', revision: -1 }; ;) {
+      const page = await store.readByStream!(from, upTo, 4);
+      places.push(...page.map(({ streamId, revision }) => `${streamId}@${revision}`));
+      if (page.length < 4) break;
+      from = page.at(-1)!;
+    }
+    expect(places).toEqual([a, b, c].flatMap((streamId) => [`${streamId}@0`, `${streamId}@1`]));
+    expect(await store.readByStream!({ streamId: a, revision: 0 }, upTo, 1)).toEqual(
+      await store.readStream(a, 1),
+    );
+  });
+
   it('a transaction that writes something else holds no event back', async () => {
     await other.query('begin');
     await other.query('create table opstruth.elsewhere ()');

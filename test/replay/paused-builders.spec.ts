@@ -2,6 +2,7 @@ import { Client, DatabaseError } from 'pg';
 import type { Pool } from 'pg';
 import { from as copyFrom } from 'pg-copy-streams';
 import { connectionConfig } from '../../src/db/connection-config';
+import type { EventStore } from '../../src/event-store/event-store';
 import { indexesSql } from '../../src/projector/generation-schema';
 import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
@@ -10,10 +11,11 @@ import { buildGeneration } from '../../src/replay/build/generation-build';
 import { abortReplay, startReplay } from '../../src/replay/replays';
 import { dumpGeneration } from '../support/projection';
 import { eventually } from '../support/eventually';
+import { inLogOrder } from '../support/log-order';
 import { createReplayWorld, OPERATOR } from './replay-world';
 
 /** So small that there is more to do after the first step. */
-const SMALL_STEPS = { blocksPerStep: 12, runsPerPage: 20 };
+const SMALL_STEPS = { blocksPerStep: 12, runsPerPage: 20, eventsPerPage: 60, runsPerWrite: 20 };
 
 const ADMIN_SHUTDOWN = '57P01';
 
@@ -22,11 +24,12 @@ const isReplaced = (outcome: unknown): boolean =>
   (outcome instanceof DatabaseError && outcome.code === ADMIN_SHUTDOWN);
 
 test.each([
-  ['copies', false],
-  ['loads', true],
+  ['copies the tables', 'loading', false, (store: EventStore) => store],
+  ['folds the log, stream after stream or in its order,', 'folding', true, (store: EventStore) => store],
+  ['loads the tables', 'loading', true, inLogOrder],
 ])(
-  'a builder that was paused while another %s the tables writes nothing more when it goes on',
-  async (_, full) => {
+  'a builder that was paused while another %s writes nothing more when it goes on',
+  async (_, phase, full, order) => {
     const { fixture, context, stricter, build } = await createReplayWorld();
     const paused: { readonly goOn: () => void }[] = [];
     try {
@@ -39,11 +42,17 @@ test.each([
         const gate = new Promise<void>((resolve) => (goOn = resolve));
         let waits = false;
         const onStep = async () => {
-          if ((await generationById(pool, generation.id))!.phase !== 'loading') return;
+          if ((await generationById(pool, generation.id))!.phase !== phase) return;
           waits = true;
           await gate;
         };
-        const options = { ...fixture.options, judge, ...SMALL_STEPS, onStep };
+        const options = {
+          ...fixture.options,
+          store: order(fixture.store),
+          judge,
+          ...SMALL_STEPS,
+          onStep,
+        };
         const outcome = buildGeneration(generation.id, options, new AbortController().signal).then(
           () => 'ready',
           (error: unknown) => error,

@@ -265,10 +265,10 @@ test('a detached replay waits, is followed while another process builds it, and 
 
 test('a build that another process took over while this one was paused ended with exit code 1 and no word of it', async () => {
   const { pool } = fixture;
-  const { id, schema } = await startReplay(fixture.context, { full: true }, { actor: 'olga', reason: null });
-  // A reader keeps the builder where it empties the tables, as if it were paused there.
-  const reader = await pool.connect();
-  await reader.query(`begin; select from ${schema}.operations_hub_runs`);
+  const { id } = await startReplay(fixture.context, { full: true }, { actor: 'olga', reason: null });
+  // Somebody's lock keeps the builder at its beginning, as if it were paused there.
+  const holder = await pool.connect();
+  await holder.query(`begin; select from opstruth.generations where id = ${id} for update`);
   let over = false;
   const resumed = run((output) => resumeReplayVerb(output, id)).finally(() => (over = true));
   await eventually(async () => {
@@ -282,8 +282,8 @@ test('a build that another process took over while this one was paused ended wit
   // With the second try to renew its lease it knows what the first was answered.
   const tries = countStatements(/^insert into opstruth\.leases/);
   await eventually(() => Promise.resolve(tries() >= 2));
-  await reader.query('commit');
-  reader.release();
+  await holder.query('commit');
+  holder.release();
   await new Promise((resolve) => setTimeout(resolve, 700));
   expect(over).toBe(false);
   await pool.query('delete from opstruth.leases where name = $1', [`replay-${id}`]);

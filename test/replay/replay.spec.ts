@@ -8,6 +8,7 @@ import { judgeFor } from '../../src/projector/live-classification';
 import { listParked } from '../../src/projector/parked-streams';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { checkCutover, cutOver } from '../../src/replay/cutover';
+import { isStreamOrdered } from '../../src/replay/build/stream-pages';
 import { buildGeneration } from '../../src/replay/build/generation-build';
 import { diffGenerations } from '../../src/replay/generation-diff';
 import { buildLease, replayStatus } from '../../src/replay/replay-status';
@@ -17,6 +18,7 @@ import { abortReplay, ReplayRefusedError, retireGeneration, startReplay } from '
 import { simulateWorkload } from '../../src/simulator/workload';
 import { dumpGeneration } from '../support/projection';
 import { eventually } from '../support/eventually';
+import { inLogOrder } from '../support/log-order';
 
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
@@ -83,20 +85,31 @@ describe('replays', () => {
     expect(fromLog.checkpoint).toEqual(fromFacts.checkpoint);
     await abortReplay(context, fromLog.id, OPERATOR);
     const same = await build(await startReplay(context, { full: true }, OPERATOR));
-    expect(await dumpGeneration(fixture.pool, same.schema)).toEqual(
-      await dumpGeneration(fixture.pool, fixture.generation.schema),
-    );
+    const live = await dumpGeneration(fixture.pool, fixture.generation.schema);
+    expect(await dumpGeneration(fixture.pool, same.schema)).toEqual(live);
+    await abortReplay(context, same.id, OPERATOR);
+    const { id, schema } = await startReplay(context, { full: true }, OPERATOR);
+    const logOrder = { ...fixture.options, store: inLogOrder(fixture.store) };
+    await buildGeneration(id, logOrder, new AbortController().signal);
+    expect(await dumpGeneration(fixture.pool, schema)).toEqual(live);
   });
 
-  test('a rebuild that was stopped in any phase goes on and ends the same', async () => {
-    const { pool, options } = fixture;
+  const inStreamOrder = (store: EventStore): EventStore => store;
+
+  test.each([
+    ['stream after stream', inStreamOrder, ['folding', 'indexing', 'following']],
+    ['in log order', inLogOrder, ['folding', 'loading', 'indexing', 'following']],
+  ])('a rebuild %s that was stopped in any phase goes on and ends the same', async (_, order, allPhases) => {
+    const { pool, store } = fixture;
+    const options = { ...fixture.options, store: order(store) };
+    const phases = isStreamOrdered(store) || order === inLogOrder ? allPhases : [];
     await park();
     const request = { policyVersion: stricter, full: true };
     const generation = await startReplay(context, request, OPERATOR);
     const judge = await judgeFor(pool, generation);
     const now = async () => (await generationById(pool, generation.id))!;
     const later = [...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 20, idPrefix: 'later-' })];
-    for (const phase of ['folding', 'loading', 'indexing', 'following']) {
+    for (const phase of phases) {
       // Something to catch up with, when all else is done.
       if (phase === 'following') await fixture.write(later);
       const { events: all } = await fixture.store.pending(START, 1_000_000);
@@ -121,19 +134,26 @@ describe('replays', () => {
     expect(await dumpGeneration(pool, whole.schema)).toEqual(rows);
   });
 
-  test('a rebuild comes to an end while events are appended as fast as it reads', async () => {
+  test.each([
+    ['stream after stream', inStreamOrder],
+    ['in log order', inLogOrder],
+  ])('a rebuild %s comes to an end while events are appended as fast as it reads', async (_, order) => {
+    const { store: log } = fixture;
+    const { readByStream } = log;
     const later = simulateWorkload({ ...WORKLOAD, seed: 12, idPrefix: 'later-' });
-    const store: EventStore = {
-      ...fixture.store,
-      readAll: async (...args) => {
-        const next = later.next();
-        if (next.done) throw new Error('it read until nothing more was appended');
-        await fixture.write([next.value]);
-        return fixture.store.readAll(...args);
-      },
+    const append = async () => {
+      const next = later.next();
+      if (next.done) throw new Error('it read until nothing more was appended');
+      await fixture.write([next.value]);
     };
+    const store = order({
+      ...fixture.store,
+      readAll: async (...args) => append().then(() => log.readAll(...args)),
+      ...(readByStream && { readByStream: async (...args) => append().then(() => readByStream(...args)) }),
+    });
     const { id } = await startReplay(context, { full: true }, OPERATOR);
-    await buildGeneration(id, { ...fixture.options, store }, new AbortController().signal);
+    const options = { ...fixture.options, store, eventsPerPage: 60 };
+    await buildGeneration(id, options, new AbortController().signal);
     expect((await generationById(fixture.pool, id))!.state).toBe('ready');
   });
 

@@ -3,6 +3,7 @@ import { openProjection } from '../../projector/generation-projector';
 import type { ProjectorOptions } from '../../projector/generation-projector';
 import { generationById, isHistorical } from '../../projector/generations';
 import type { Generation } from '../../projector/generations';
+import { runFactsIndexesSql } from '../../projector/generation-schema';
 import { endedAlike, judgeFor } from '../../projector/live-classification';
 import type { Surface } from '../../projector/surface';
 import { building, emptyTables, endOtherBuilders, refuseEnded, tableNames } from './building';
@@ -10,6 +11,7 @@ import { copyTables } from './copy-tables';
 import type { CopyTablesOptions } from './copy-tables';
 import { foldLog } from './fold-log';
 import type { FoldLogOptions } from './fold-log';
+import { foldStreams } from './fold-streams';
 import { giveWayToLive } from './give-way';
 import type { GiveWayOptions } from './give-way';
 import { judgeAnew } from './judge-anew';
@@ -17,7 +19,9 @@ import type { JudgeAnewOptions } from './judge-anew';
 import { loadRuns } from './load-runs';
 import type { LoadRunsOptions } from './load-runs';
 import { logPages } from './log-pages';
-import { makeIndexes } from './make-indexes';
+import { makeIndex, makeIndexes } from './make-indexes';
+import { isStreamOrdered } from './stream-pages';
+import type { StreamOrderedStore } from './stream-pages';
 
 /** `onStep` is told after each transaction of folding and loading, and after each index. */
 export interface BuildOptions
@@ -30,11 +34,12 @@ export interface BuildOptions
 const CONNECTIONS = 4;
 
 /**
- * Makes a generation ready. From the log: folds it into run facts, loads the read tables from those, makes the indexes, and
- * catches up. From another's facts: copies its tables, makes the indexes, judges the runs anew, and catches up. Rows are
- * written before there is any index, but for those that another judgement changes. Goes on from where an earlier attempt was
- * killed: folding and judging from where they stood, loading from its beginning. Returns
- * when it is `ready` or `signal` aborts; one that is not historical is then followed by the projector like the live one.
+ * Makes a generation ready. From the log: folds it into the tables, stream after stream, makes the indexes, and catches up; from
+ * a log that can be read in its own order alone, folds it into run facts first and loads the tables from those. From another's
+ * facts: copies its tables, makes the indexes, judges the runs anew, and catches up. Rows are written before there is any index,
+ * but for those that another judgement changes. Goes on from where an earlier attempt was killed: folding and judging from
+ * where they stood, loading from its beginning. Returns when it is `ready` or `signal` aborts; one that is not historical is
+ * then followed by the projector like the live one.
  */
 export async function buildGeneration(
   generationId: number,
@@ -52,7 +57,7 @@ export async function buildGeneration(
 
 async function build(generationId: number, buildOptions: BuildOptions, signal: AbortSignal): Promise<void> {
   const options = { ...buildOptions, giveWay: giveWayToLive(buildOptions) };
-  const { pool, surfaces } = options;
+  const { pool } = options;
   if (pool.options.max < CONNECTIONS)
     throw new Error(
       `a build needs ${CONNECTIONS} connections at the same time, and DATABASE_POOL_SIZE is ${pool.options.max}`,
@@ -61,12 +66,10 @@ async function build(generationId: number, buildOptions: BuildOptions, signal: A
   let generation = await building(pool, generationId);
   await endOtherBuilders(pool, generation);
   if (generation.phase === 'folding') {
-    // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
-    if (generation.untilAt !== null && generation.eventsApplied > 0)
-      await emptyGeneration(pool, generation, surfaces);
-    await foldLog(generation, options, signal);
+    const { store } = options;
+    if (isStreamOrdered(store)) await foldInStreamOrder(generation, { ...options, store }, signal);
+    else await foldInLogOrder(generation, options, signal);
     if (signal.aborted) return;
-    await enterPhase(pool, generation, 'loading');
     generation = await building(pool, generationId);
   }
   if (generation.phase === 'loading') {
@@ -101,6 +104,33 @@ async function build(generationId: number, buildOptions: BuildOptions, signal: A
     [generationId],
   );
   refuseEnded(generationId, rowCount);
+}
+
+/** Into all tables. */
+async function foldInStreamOrder(
+  generation: Generation,
+  options: FoldLogOptions & { readonly store: StreamOrderedStore },
+  signal: AbortSignal,
+): Promise<void> {
+  // An older version began it in log order.
+  if (generation.foldedUpTo === null && generation.eventsApplied > 0)
+    await emptyGeneration(options.pool, generation, options.surfaces);
+  await foldStreams(generation, options, signal);
+}
+
+/** Into run facts alone, of which the tables are loaded afterwards. */
+async function foldInLogOrder(
+  generation: Generation,
+  options: FoldLogOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  const { pool, surfaces } = options;
+  // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
+  if (generation.untilAt !== null && generation.eventsApplied > 0)
+    await emptyGeneration(pool, generation, surfaces);
+  for (const statement of runFactsIndexesSql(generation.schema)) await makeIndex(pool, statement);
+  await foldLog(generation, options, signal);
+  if (!signal.aborted) await enterPhase(pool, generation, 'loading');
 }
 
 async function catchUpWithLog({ id }: Generation, options: BuildOptions, signal: AbortSignal): Promise<void> {

@@ -1,18 +1,21 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { PoolClient } from 'pg';
+import type { ClassifiedRun } from '../../classifier/classified-run';
 import { cursorPages } from '../../db/cursor-pages';
 import { inSnapshot } from '../../db/transaction';
 import type { ParkedLetter } from '../../projector/fold-batch';
 import type { Generation } from '../../projector/generations';
 import type { FoldingOptions } from '../../projector/run-folding';
-import { tablesOf } from '../../projector/surface-content';
+import type { SurfaceTable } from '../../projector/surface';
+import { contentOf, tablesOf } from '../../projector/surface-content';
+import type { SurfaceContent } from '../../projector/surface-content';
 import { classifiedRunOf } from '../../projector/run-states';
 import type { StoredFacts } from '../../projector/run-states';
 import { emptyTables, inStep, refuseEnded } from './building';
 import type { StepOptions } from './building';
 import { sendTexts, TableLoad } from './table-load';
 import type { TableText } from './table-load';
-import { lettersOf, parkUnshown } from './unshown-runs';
+import { lettersOf, parkUnshown, unshown } from './unshown-runs';
 import type { Unshown } from './unshown-runs';
 
 /** Runs per transaction, and in memory at a time. */
@@ -33,8 +36,12 @@ export async function loadRuns(
   signal: AbortSignal,
 ): Promise<void> {
   const { id, schema } = generation;
-  const names = tablesOf(surfaces).map(({ name }) => name);
-  const { epoch } = await emptyTables(pool, generation, names);
+  const tables = tablesOf(surfaces);
+  const { epoch } = await emptyTables(
+    pool,
+    generation,
+    tables.map(({ name }) => name),
+  );
   const load = new TableLoad(surfaces);
   const writer = await pool.connect();
   try {
@@ -50,10 +57,11 @@ export async function loadRuns(
           if (signal.aborted) break;
           await giveWay();
           const runs = rows.map((row) => classifiedRunOf(row, judge));
-          const { texts, unshown } = load.page(runs);
-          const letters = await lettersOf(store, unshown);
+          const { contents, failed } = shown(runs, tables);
+          const texts = load.rows(contents);
+          const letters = await lettersOf(store, failed);
           await writing;
-          const page = { epoch, runs: runs.length, texts, unshown, letters };
+          const page = { epoch, runs: runs.length, texts, unshown: failed, letters };
           writing = writePage(writer, generation, page).then(onStep);
           writing.catch(() => undefined); // awaited at the next turn or below
           await nextTurn();
@@ -76,6 +84,21 @@ export async function loadRuns(
   } finally {
     writer.release();
   }
+}
+
+function shown(
+  runs: readonly ClassifiedRun[],
+  tables: readonly SurfaceTable[],
+): { readonly contents: readonly SurfaceContent[]; readonly failed: readonly Unshown[] } {
+  const contents: SurfaceContent[] = [];
+  const failed: Unshown[] = [];
+  for (const run of runs)
+    try {
+      contents.push(contentOf(tables, run));
+    } catch (error) {
+      failed.push(unshown(run, error));
+    }
+  return { contents, failed };
 }
 
 interface Page {

@@ -1,12 +1,9 @@
 import type { PoolClient } from 'pg';
-import type { ClassifiedRun } from '../../classifier/classified-run';
 import { copyIn, copyText } from '../../projector/copy-rows';
 import type { Columns, Row, Surface } from '../../projector/surface';
-import { cellsOf, contentOf, rowOf, tablesOf } from '../../projector/surface-content';
+import { cellsOf, rowOf, tablesOf } from '../../projector/surface-content';
 import type { SurfaceContent } from '../../projector/surface-content';
 import { cellKey } from '../../projector/table-writer';
-import { unshown } from './unshown-runs';
-import type { Unshown } from './unshown-runs';
 
 /** What goes into one table by COPY. */
 export interface TableText {
@@ -15,14 +12,9 @@ export interface TableText {
   readonly text: string;
 }
 
-export interface LoadPage {
-  readonly texts: readonly TableText[];
-  readonly unshown: readonly Unshown[];
-}
-
 /**
- * Makes the content of empty read tables from runs in their final state, each given once. Rows come page by page, counts
- * at the end. Pure: whoever uses it sends the texts.
+ * Makes what empty read tables hold from what they show of runs in their final state, each given once. Rows come page by
+ * page, counts at the end. Pure: whoever uses it sends the texts.
  */
 export class TableLoad {
   private readonly tables;
@@ -33,26 +25,23 @@ export class TableLoad {
     this.counts = this.tables.map(() => new Map<string, { readonly row: Row; n: number }>());
   }
 
-  page(runs: readonly ClassifiedRun[]): LoadPage {
-    const failed: Unshown[] = [];
-    const contents: SurfaceContent[] = [];
-    for (const run of runs)
-      try {
-        contents.push(contentOf(this.tables, run));
-      } catch (error) {
-        failed.push(unshown(run, error));
-      }
+  rows(contents: readonly SurfaceContent[]): TableText[] {
     const textOf = rememberTexts();
-    const texts = this.tables.flatMap((table, index) => {
-      if (table.kind === 'counted') {
-        for (const content of contents)
-          for (const row of cellsOf(content, index, table)) count(this.counts[index]!, row);
-        return [];
-      }
+    this.count(contents);
+    return this.tables.flatMap((table, index) => {
+      if (table.kind === 'counted') return [];
       const rows = contents.map((content) => rowOf(content, index, table)).filter((row) => row !== null);
       return [{ name: table.name, columns: table.columns, text: textOf(table.columns, rows) }];
     });
-    return { texts, unshown: failed };
+  }
+
+  /** Of runs whose rows are in the tables already. */
+  count(contents: readonly SurfaceContent[]): void {
+    this.tables.forEach((table, index) => {
+      if (table.kind === 'keyed') return;
+      for (const content of contents)
+        for (const row of cellsOf(content, index, table)) count(this.counts[index]!, row);
+    });
   }
 
   /** The counted tables, of all pages. */

@@ -1,0 +1,4 @@
+-- A build from a log that can be read stream after stream makes each run whole, rows and counts with it, and goes on from
+-- where it was killed. `folded_up_to` is the last stream, by id, of which that is done; the checkpoint is where in the log
+-- the build ends. Null of builds that read in log order.
+alter table opstruth.generations add column folded_up_to text;

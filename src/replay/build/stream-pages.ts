@@ -1,0 +1,47 @@
+import type { EventStore, StreamPlace } from '../../event-store/event-store';
+import type { StoredEvent } from '../../events/operation-run-events';
+import type { Position } from '../../events/position';
+
+/** A store that can be read stream after stream. */
+export type StreamOrderedStore = EventStore & Required<Pick<EventStore, 'readByStream'>>;
+
+export function isStreamOrdered(store: EventStore): store is StreamOrderedStore {
+  return store.readByStream !== undefined;
+}
+
+export interface StreamPage {
+  readonly events: readonly StoredEvent[];
+  readonly isLast: boolean;
+}
+
+/**
+ * The log up to a position, stream after stream, from behind one on (empty: from the first). The next page is on its way while
+ * the consumer works on this one.
+ */
+export async function* streamPages(
+  store: StreamOrderedStore,
+  { behind, upTo }: { readonly behind: string; readonly upTo: Position },
+  eventsPerPage: number,
+  signal: AbortSignal,
+): AsyncGenerator<StreamPage, void, void> {
+  const read = (from: StreamPlace) => store.readByStream(from, upTo, eventsPerPage);
+  let reading = read(endOfStream(behind));
+  try {
+    for (;;) {
+      const events = await reading;
+      if (signal.aborted) return;
+      const isLast = events.length < eventsPerPage;
+      if (!isLast) reading = read(events.at(-1)!);
+      reading.catch(() => undefined); // awaited at the next turn
+      yield { events, isLast };
+      if (isLast) return;
+    }
+  } finally {
+    await Promise.allSettled([reading]);
+  }
+}
+
+/** Behind all of a stream: revisions are PostgreSQL's int. */
+function endOfStream(streamId: string): StreamPlace {
+  return { streamId, revision: 2 ** 31 - 1 };
+}
