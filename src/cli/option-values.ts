@@ -1,4 +1,5 @@
 import { InvalidArgumentError } from 'commander';
+import { LARGEST_INT } from '../db/largest-int';
 import { ACCEPTED_INSTANT, acceptedInstant, nearestAcceptedInstant } from '../events/instant';
 import type { Instant } from '../events/instant';
 import { parseUntil } from '../replay/replay-requests';
@@ -6,13 +7,11 @@ import type { StartRequest } from '../replay/replays';
 
 // What may stand behind a flag, of every verb alike. Anything else is wrong usage, told with the flag's name.
 
-/** The largest id that PostgreSQL keeps; of anything else it is more than enough. */
-const LARGEST = 2_147_483_647;
-
+/** Ids above all; of anything else LARGEST_INT is more than enough. */
 export function positive(text: string): number {
   const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > LARGEST)
-    throw new InvalidArgumentError(`must be a whole number from 1 to ${LARGEST}`);
+  if (!Number.isInteger(value) || value < 1 || value > LARGEST_INT)
+    throw new InvalidArgumentError(`must be a whole number from 1 to ${LARGEST_INT}`);
   return value;
 }
 

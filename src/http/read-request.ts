@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Principal } from '../auth/principal';
+import { LARGEST_INT } from '../db/largest-int';
 import { nearestAcceptedInstant } from '../events/instant';
 import type { Clock, Instant } from '../events/instant';
 import { parsePosition } from '../events/position';
@@ -31,7 +32,7 @@ export const asOfSchema = z
     return z.NEVER;
   });
 
-const generation = single(wholeNumber(1, 2_147_483_647)).optional();
+const generation = single(wholeNumber(1, LARGEST_INT)).optional();
 
 /** The query parameters that every read takes; a read's schema is `z.strictObject({ ...readParameters, ... })`. */
 export const readParameters = {

@@ -7,6 +7,7 @@ import { asOfSchema } from '../http/read-request';
 import { OPERATOR_CONTEXT } from './operator-context';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
+import { numberedId } from './replay-schemas';
 import { auditRuns, auditTables, DEFAULT_SAMPLE } from './run-audit';
 
 /** Larger samples take minutes: they are for `opstruth audit`. */
@@ -26,10 +27,7 @@ const auditBody = z.strictObject({
   asOf: asOfSchema
     .optional()
     .describe('With `surfaces`: the instant at which buckets and lists are compared (default: now).'),
-  generation: z
-    .int()
-    .min(1)
-    .max(2_147_483_647)
+  generation: numberedId
     .optional()
     .describe(
       'Default: the live one. Any other that is ready or a standby, as before a cutover or a rollback.',

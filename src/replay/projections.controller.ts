@@ -3,6 +3,7 @@ import { ApiOperation } from '@nestjs/swagger';
 import { z } from 'zod';
 import { CurrentPrincipal, NeedsCapability, OnPlane } from '../auth/auth.guard';
 import type { Principal } from '../auth/principal';
+import { LARGEST_INT } from '../db/largest-int';
 import { idSchema, streamIdSchema, streamOf } from '../events/operation-run-events';
 import { Answers, ParsedBody, ParsedParams, ParsedQuery } from '../http/parsed';
 import { Problem } from '../http/problem';
@@ -16,7 +17,7 @@ import { OPERATOR_CONTEXT } from './operator-context';
 import { discardAs, mendableIn, nameOf, parkedIn, previewDiscardAs, retryAs } from './parked-actions';
 import type { OperatorContext } from './operator-context';
 import { ReplayRefusals } from './replay-refusals';
-import { neededReason } from './replay-schemas';
+import { neededReason, numberedId } from './replay-schemas';
 
 const statusSchema = z
   .object({
@@ -101,12 +102,8 @@ const auditSchema = z.object({
 const auditQuery = z.strictObject({ limit: single(wholeNumber(1, MAX_LIMIT)).default(DEFAULT_LIMIT) });
 const runParams = z.strictObject({ runId: idSchema });
 const streamParams = z.strictObject({ streamId: streamIdSchema });
-const MAX_GENERATION = 2_147_483_647;
-const parkedQuery = z.strictObject({ generation: single(wholeNumber(1, MAX_GENERATION)).optional() });
-const generation = z
-  .int()
-  .min(1)
-  .max(MAX_GENERATION)
+const parkedQuery = z.strictObject({ generation: single(wholeNumber(1, LARGEST_INT)).optional() });
+const generation = numberedId
   .describe('The one in which the stream is parked. Default: the live one.')
   .optional();
 const retryBody = z.strictObject({ generation });

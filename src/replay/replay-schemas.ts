@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { LARGEST_INT } from '../db/largest-int';
 import { PROBLEM_CLASSES } from '../domain/classification';
 import { ACCEPTED_INSTANT } from '../events/instant';
 import { UNSTORABLE_WORDS, isStorableJson } from '../events/storable-json';
@@ -11,7 +12,8 @@ import { replayStatusSchema } from './replay-status';
 import { MAX_REASON_LENGTH } from './replays';
 import { SAMPLES_PER_TRANSITION } from './transition-matrix';
 
-const id = z.int().min(1).max(2_147_483_647);
+/** Of a generation, and of a version of a policy or a classifier. */
+export const numberedId = z.int().min(1).max(LARGEST_INT);
 const words = z
   .string()
   .trim()
@@ -25,8 +27,8 @@ export const reason = words
 export const neededReason = words.min(1);
 const apply = z.boolean().default(false).describe('Do it. Without: only say what would be done.');
 const candidate = {
-  policyVersion: id.optional().describe('Default: the one in force.'),
-  classifierVersion: id.optional().describe('Default: the one in force.'),
+  policyVersion: numberedId.optional().describe('Default: the one in force.'),
+  classifierVersion: numberedId.optional().describe('Default: the one in force.'),
 };
 
 const untilText = z.string().describe(`Must be ${ACCEPTED_INSTANT}, or a position such as 123.4.`);
@@ -69,7 +71,7 @@ export type StepBody = z.infer<typeof stepBody>;
 
 export const rollbackBody = z.strictObject({
   apply: applyAtOnce,
-  from: id
+  from: numberedId
     .optional()
     .describe('The generation that is live, as a preview told: refused when another is by now.'),
   reason,
@@ -83,7 +85,7 @@ export const replayParams = z.strictObject({
       .string()
       .regex(/^[1-9]\d{0,8}$/, 'must be the number of a replay')
       .transform(Number),
-    id,
+    numberedId,
   ),
 });
 export type ReplayParams = z.infer<typeof replayParams>;

@@ -1,3 +1,4 @@
+import { LARGEST_INT } from '../../db/largest-int';
 import type { EventStore, StreamPlace } from '../../event-store/event-store';
 import type { StoredEvent } from '../../events/operation-run-events';
 import type { Position } from '../../events/position';
@@ -41,7 +42,7 @@ export async function* streamPages(
   }
 }
 
-/** Behind all of a stream: revisions are PostgreSQL's int. */
+/** Behind all events of a stream. */
 function endOfStream(streamId: string): StreamPlace {
-  return { streamId, revision: 2 ** 31 - 1 };
+  return { streamId, revision: LARGEST_INT };
 }
