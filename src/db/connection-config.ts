@@ -10,8 +10,5 @@ export function connectionConfig(pool: Pool): ClientConfig {
     // Not enumerable in the pool's options, so the spread leaves it out.
     ...(password !== undefined && { password }),
     connectionTimeoutMillis: connectionTimeoutMillis || CONNECT_TIMEOUT_MS,
-    // An idle connection whose peer is gone would otherwise look healthy for ever.
-    keepAlive: true,
-    keepAliveInitialDelayMillis: 10_000,
   };
 }

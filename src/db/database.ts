@@ -42,7 +42,9 @@ export function openPool(url: string, options: PoolOptions): Pool {
     max: options.max,
     application_name: options.applicationName,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    // A connection whose peer is gone while nothing is said on it would otherwise look healthy for two hours and more.
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     options: settingsOption([...(options.plans ?? FOR_THE_VALUES_AT_HAND), NO_COMPILER]),
   });
   // Without a listener one broken idle connection ends the process. The pool replaces it; the next query tells.
