@@ -72,7 +72,7 @@ async function copyRate({ pool, generation, live }: Runtime): Promise<number> {
       classifierVersion,
       policyVersion,
       logIdentity,
-      indexed: false,
+      indexed: 'none',
     });
     let milliseconds = 0;
     for (let from = 0; from < runs.length; from += RUNS_PER_TRANSACTION) {

@@ -4,7 +4,7 @@ import { transaction } from '../db/transaction';
 import { canonicalInstant } from '../events/instant';
 import { formatPosition } from '../events/position';
 import type { Position } from '../events/position';
-import { indexesSql, surfacesDigest, tablesSql } from './generation-schema';
+import { indexesSql, runFactsIndexesSql, surfacesDigest, tablesSql } from './generation-schema';
 import type { Surface } from './surface';
 
 export type GenerationState = 'building' | 'ready' | 'live' | 'standby' | 'retired' | 'failed';
@@ -168,8 +168,8 @@ export async function createGeneration(
     readonly classifierVersion: number;
     readonly policyVersion: number;
     readonly logIdentity: string;
-    /** Whether it begins with keys and indexes: one that is to be loaded in bulk does not. (Default: true) */
-    readonly indexed?: boolean;
+    /** Which keys and indexes it begins with: one that is to be loaded in bulk, which is quicker without. (Default: all) */
+    readonly indexed?: 'all' | 'run_facts' | 'none';
   },
 ): Promise<Generation> {
   const { rows } = await client.query<GenerationRow>(
@@ -188,11 +188,11 @@ export async function createGeneration(
     ],
   );
   const generation = generationOf(rows[0]!);
-  const { indexed = true, surfaces } = wanted;
+  const { indexed = 'all', surfaces } = wanted;
   const { schema } = generation;
-  const indexes = indexed ? indexesSql(schema, surfaces) : [];
+  const indexes = { all: indexesSql(schema, surfaces), run_facts: runFactsIndexesSql(schema), none: [] };
   // At once: between forty statements a busy process would be away forty times.
-  await client.query([...tablesSql(schema, surfaces), ...indexes].join(';\n'));
+  await client.query([...tablesSql(schema, surfaces), ...indexes[indexed]].join(';\n'));
   return generation;
 }
 

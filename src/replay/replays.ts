@@ -149,7 +149,7 @@ async function createReplay(
     state: 'building',
     ...rules,
     logIdentity: live.logIdentity,
-    indexed: false,
+    indexed: facts ? 'none' : 'run_facts',
   });
   await client.query(
     `update opstruth.generations

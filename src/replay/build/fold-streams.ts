@@ -112,11 +112,10 @@ interface Begun {
 async function begin(pool: Pool, { id }: Generation, upTo: Position): Promise<Begun> {
   const { rows } = await pool.query<{ folded_up_to: string; commit: string; prepare: string }>(
     `update opstruth.generations
-     set folded_up_to = coalesce(folded_up_to, ''),
-         checkpoint_commit = case when folded_up_to is null then $2 else checkpoint_commit end,
-         checkpoint_prepare = case when folded_up_to is null then $3 else checkpoint_prepare end
+     set folded_up_to = coalesce(folded_up_to, ''), folds_to_commit = coalesce(folds_to_commit, $2),
+         folds_to_prepare = coalesce(folds_to_prepare, $3)
      where id = $1 and state = 'building' and phase = 'folding'
-     returning folded_up_to, checkpoint_commit as commit, checkpoint_prepare as prepare`,
+     returning folded_up_to, folds_to_commit as commit, folds_to_prepare as prepare`,
     [id, upTo.commit, upTo.prepare],
   );
   refuseEnded(id, rows.length);
@@ -199,7 +198,8 @@ async function finish(
 ): Promise<void> {
   await inStep(client, async () => {
     const { rowCount } = await client.query(
-      `update opstruth.generations set phase = 'indexing', phase_started_at = clock_timestamp()
+      `update opstruth.generations set phase = 'indexing', phase_started_at = clock_timestamp(),
+         checkpoint_commit = folds_to_commit, checkpoint_prepare = folds_to_prepare
        where id = $1 and state = 'building' and phase = 'folding' and folded_up_to = $2`,
       [id, from],
     );

@@ -3,7 +3,6 @@ import { openProjection } from '../../projector/generation-projector';
 import type { ProjectorOptions } from '../../projector/generation-projector';
 import { generationById, isHistorical } from '../../projector/generations';
 import type { Generation } from '../../projector/generations';
-import { runFactsIndexesSql } from '../../projector/generation-schema';
 import { endedAlike, judgeFor } from '../../projector/live-classification';
 import type { Surface } from '../../projector/surface';
 import { building, emptyTables, endOtherBuilders, refuseEnded, tableNames } from './building';
@@ -19,7 +18,7 @@ import type { JudgeAnewOptions } from './judge-anew';
 import { loadRuns } from './load-runs';
 import type { LoadRunsOptions } from './load-runs';
 import { logPages } from './log-pages';
-import { makeIndex, makeIndexes } from './make-indexes';
+import { makeIndexes } from './make-indexes';
 import { isStreamOrdered } from './stream-pages';
 import type { StreamOrderedStore } from './stream-pages';
 
@@ -128,7 +127,6 @@ async function foldInLogOrder(
   // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
   if (generation.untilAt !== null && generation.eventsApplied > 0)
     await emptyGeneration(pool, generation, surfaces);
-  for (const statement of runFactsIndexesSql(generation.schema)) await makeIndex(pool, statement);
   await foldLog(generation, options, signal);
   if (!signal.aborted) await enterPhase(pool, generation, 'loading');
 }

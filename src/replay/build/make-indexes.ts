@@ -56,7 +56,7 @@ export async function makeIndexes(
     for (const statement of indexes) {
       if (signal.aborted) return;
       await giveWay();
-      await makeIndex(client, statement);
+      await makeUnlessThere(client, statement);
       await onStep?.();
     }
     if (signal.aborted) return;
@@ -68,7 +68,7 @@ export async function makeIndexes(
  * What a killed attempt had made is whole: an index comes with its transaction or not at all. One that a paused builder goes
  * on making meanwhile is waited for, and then PostgreSQL says that its name is taken.
  */
-export async function makeIndex(client: Pick<PoolClient, 'query'>, statement: string): Promise<void> {
+async function makeUnlessThere(client: PoolClient, statement: string): Promise<void> {
   const unlessThere = statement.replace(' index ', ' index if not exists ');
   await client.query(unlessThere).catch((error: unknown) => {
     const isTaken = error instanceof DatabaseError && error.code === UNIQUE_VIOLATION;
