@@ -3,7 +3,6 @@ import { copyText } from '../src/projector/copy-rows';
 import { FACTS, factsRow } from '../src/projector/engine-rows';
 import { createGeneration } from '../src/projector/generations';
 import { readStates } from '../src/projector/run-states';
-import { contentOf, tablesOf } from '../src/projector/surface-content';
 import { sendTexts, TableLoad } from '../src/replay/build/table-load';
 import type { Runtime } from '../src/runtime/runtime';
 import type { Benchmark } from './bench-context';
@@ -61,7 +60,6 @@ async function copyRate({ pool, generation, live }: Runtime): Promise<number> {
   );
   const ids = rows.map((row) => row.run_id);
   const runs = await readStates(pool, generation.schema, live.current(), ids);
-  const tables = tablesOf(surfaces);
   const load = new TableLoad(surfaces);
   const client = await pool.connect();
   try {
@@ -78,7 +76,7 @@ async function copyRate({ pool, generation, live }: Runtime): Promise<number> {
     for (let from = 0; from < runs.length; from += RUNS_PER_TRANSACTION) {
       const page = runs.slice(from, from + RUNS_PER_TRANSACTION);
       const facts = { ...FACTS, text: copyText(FACTS.columns, page.map(factsRow)) };
-      const texts = [facts, ...load.rows(page.map((run) => contentOf(tables, run)))];
+      const texts = [facts, ...load.add(page.map((run) => load.contentOf(run)))];
       const begun = performance.now();
       await client.query('begin');
       await sendTexts(client, target.schema, texts);

@@ -6,7 +6,6 @@ import type { Generation } from '../src/projector/generations';
 import { indexesSql } from '../src/projector/generation-schema';
 import type { Row, Surface } from '../src/projector/surface';
 import { FACTS, factsRow, SCOPE_POSITIONS } from '../src/projector/engine-rows';
-import { contentOf, tablesOf } from '../src/projector/surface-content';
 import { sendTexts, TableLoad } from '../src/replay/build/table-load';
 import type { TableText } from '../src/replay/build/table-load';
 import { inLanes } from './in-parallel';
@@ -30,7 +29,6 @@ export async function openTableLoader(
   { id, schema }: Generation,
   surfaces: readonly Surface[],
 ): Promise<TableLoader> {
-  const tables = tablesOf(surfaces);
   const load = new TableLoad(surfaces);
   const scopes = new Map<string, Row>();
   let writing: Promise<unknown> = Promise.resolve();
@@ -41,7 +39,7 @@ export async function openTableLoader(
   return {
     async add(runs) {
       const texts = [
-        ...load.rows(runs.map((run) => contentOf(tables, run))),
+        ...load.add(runs.map((run) => load.contentOf(run))),
         { ...FACTS, text: copyText(FACTS.columns, runs.map(factsRow)) },
       ];
       for (const { facts, position } of runs) {

@@ -70,7 +70,8 @@ export async function openFolding(generationId: number, options: FoldingOptions)
   const { pool, judge, surfaces } = options;
   const generation = await generationById(pool, generationId);
   if (!generation) throw new Error(`there is no generation ${generationId}`);
-  await refuseBeyondTail(generation, options.store);
+  if (generation.eventsApplied > 0)
+    refuseBeyondTail(generation.id, generation.checkpoint, await options.store.tail());
   const tables = tablesOf(surfaces);
   const states = new RunStates(pool, generation.schema, judge, options.cachedRuns ?? CACHED_RUNS);
   const parked = await loadParkedStreams(pool, generation.schema);
@@ -139,14 +140,13 @@ export function fencedOr(error: unknown): unknown {
   return fenced ? new FencedError(error.message, { cause: error }) : error;
 }
 
-async function refuseBeyondTail(generation: Generation, store: EventStore): Promise<void> {
-  if (generation.eventsApplied === 0) return;
-  const tail = await store.tail();
+/** Throws CheckpointBeyondTailError when a generation has read further than the log goes now. */
+export function refuseBeyondTail(id: number, reached: Position, tail: Position): void {
   // The tail that a reader may see trails the newest commits for as long as an older transaction runs, but what has
   // been projected was visible once, and what was visible stays so.
-  if (comparePositions(generation.checkpoint, tail) > 0)
+  if (comparePositions(reached, tail) > 0)
     throw new CheckpointBeyondTailError(
-      `generation ${generation.id} is at ${formatPosition(generation.checkpoint)}, but the log ends at ` +
+      `generation ${id} is at ${formatPosition(reached)}, but the log ends at ` +
         `${formatPosition(tail)}: the event store was restored or replaced; restore the read side with it, or build a new generation`,
     );
 }

@@ -1,6 +1,5 @@
 import { START } from '../../src/events/position';
 import { generationById } from '../../src/projector/generations';
-import { isStreamOrdered } from '../../src/replay/build/stream-pages';
 import { startReplay } from '../../src/replay/replays';
 import { createRandom } from '../../src/simulator/random';
 import { simulateWorkload } from '../../src/simulator/workload';
@@ -71,7 +70,7 @@ describe('processes that are killed or paused', () => {
       await builder.ended;
     }
     expect(kills).toBe(KILLS);
-    const parts = isStreamOrdered(store) ? ['folding', 'indexing'] : ['folding', 'loading', 'indexing'];
+    const parts = store.readByStream ? ['folding', 'indexing'] : ['folding', 'loading', 'indexing'];
     expect(phases).toEqual(expect.arrayContaining(parts));
     await fixture.catchUp(fixture.generation);
     expect(await dumpGeneration(pool, generation.schema)).toEqual(

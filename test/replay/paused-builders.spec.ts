@@ -6,8 +6,8 @@ import type { EventStore } from '../../src/event-store/event-store';
 import { indexesSql } from '../../src/projector/generation-schema';
 import { generationById } from '../../src/projector/generations';
 import { judgeFor } from '../../src/projector/live-classification';
-import { ReplayEndedError } from '../../src/replay/build/building';
 import { buildGeneration } from '../../src/replay/build/generation-build';
+import { isEnded } from '../../src/replay/replay-worker';
 import { abortReplay, startReplay } from '../../src/replay/replays';
 import { dumpGeneration } from '../support/projection';
 import { eventually } from '../support/eventually';
@@ -20,8 +20,7 @@ const SMALL_STEPS = { blocksPerStep: 12, runsPerPage: 20, eventsPerPage: 60, run
 const ADMIN_SHUTDOWN = '57P01';
 
 const isReplaced = (outcome: unknown): boolean =>
-  outcome instanceof ReplayEndedError ||
-  (outcome instanceof DatabaseError && outcome.code === ADMIN_SHUTDOWN);
+  isEnded(outcome) || (outcome instanceof DatabaseError && outcome.code === ADMIN_SHUTDOWN);
 
 test.each([
   ['copies the tables', 'loading', false, (store: EventStore) => store],

@@ -8,7 +8,6 @@ import { judgeFor } from '../../src/projector/live-classification';
 import { listParked } from '../../src/projector/parked-streams';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { checkCutover, cutOver } from '../../src/replay/cutover';
-import { isStreamOrdered } from '../../src/replay/build/stream-pages';
 import { buildGeneration } from '../../src/replay/build/generation-build';
 import { diffGenerations } from '../../src/replay/generation-diff';
 import { buildLease, replayStatus } from '../../src/replay/replay-status';
@@ -102,7 +101,7 @@ describe('replays', () => {
   ])('a rebuild %s that was stopped in any phase goes on and ends the same', async (_, order, allPhases) => {
     const { pool, store } = fixture;
     const options = { ...fixture.options, store: order(store) };
-    const phases = isStreamOrdered(store) || order === inLogOrder ? allPhases : [];
+    const phases = store.readByStream || order === inLogOrder ? allPhases : [];
     await park();
     const request = { policyVersion: stricter, full: true };
     const generation = await startReplay(context, request, OPERATOR);

@@ -1,16 +1,29 @@
+import { randomUUID } from 'node:crypto';
+import type { EventStore } from '../../src/event-store/event-store';
 import { streamOf } from '../../src/events/operation-run-events';
+import { START } from '../../src/events/position';
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { discardParked, listParked } from '../../src/projector/parked-streams';
-import { ParkedLimitError } from '../../src/projector/run-folding';
+import { projectionStatus } from '../../src/projector/projection-status';
+import { CheckpointBeyondTailError, ParkedLimitError } from '../../src/projector/run-folding';
 import type { BuildOptions } from '../../src/replay/build/generation-build';
 import { buildGeneration } from '../../src/replay/build/generation-build';
+import { isEnded } from '../../src/replay/replay-worker';
 import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import { inLogOrder } from '../support/log-order';
 import { createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
+
+const OF_OTHERS = {
+  actor: 'others',
+  plane: 'worker',
+  commandId: '',
+  correlationId: '',
+  causationId: '',
+} as const;
 
 /** A build that reads stream after stream against one that reads in log order and against the projector. */
 describe('a build from the log', () => {
@@ -99,12 +112,8 @@ describe('a build from the log', () => {
   test.each([
     ['an instant inside of streams', { at: at(5) }],
     ['an instant before any', { at: '2025-01-01T00:00:00.000Z' }],
-    ['a position in the middle of the log', 'middle'],
-  ])('up to %s comes to the same in either order', async (_, end) => {
+  ])('up to %s comes to the same in either order', async (_, until) => {
     await writeOddStreams();
-    const events = await fixture.store.readAll({ commit: 0n, prepare: 0n }, 10_000);
-    const until =
-      typeof end === 'string' ? { position: events[Math.floor(events.length * 0.6)]!.position } : end;
     const small = { eventsPerPage: 7, runsPerWrite: 5 };
     const one = await build(await startReplay(context, { until }, OPERATOR), small);
     const other = await build(await startReplay(context, { until }, OPERATOR), {
@@ -115,6 +124,16 @@ describe('a build from the log', () => {
     expect(rows).toEqual(await dumpGeneration(fixture.pool, other.schema));
     expect(one.eventsApplied).toBe(other.eventsApplied);
     for (const { id } of [one, other]) await retireGeneration(context, id, OPERATOR);
+  });
+
+  test('up to a position reads nothing behind it', async () => {
+    const events = await fixture.store.readAll(START, 1_000);
+    const until = { position: events.at(-1)!.position };
+    const readByStream = () => Promise.reject(new Error('all streams are read for a part of the log'));
+    const built = await build(await startReplay(context, { until }, OPERATOR), {
+      store: { ...fixture.store, readByStream },
+    });
+    expect(built).toMatchObject({ state: 'ready', checkpoint: until.position, eventsApplied: 1_000 });
   });
 
   test('that was killed goes on up to where it was to end at first, and counts what it has written once', async () => {
@@ -137,6 +156,81 @@ describe('a build from the log', () => {
       (await generationById(fixture.pool, fixture.generation.id))!.eventsApplied,
     );
   });
+
+  test('that was begun stream after stream cannot be taken up in log order, as an older version would', async () => {
+    const generation = await startReplay(context, { full: true }, OPERATOR);
+    const halting = new AbortController();
+    const small = { eventsPerPage: 60, runsPerWrite: 20 };
+    const halted = await build(generation, { ...small, onStep: () => halting.abort() }, halting.signal);
+    const older = { ...small, store: inLogOrder(fixture.store) };
+    await expect(build(generation, older)).rejects.toThrow('generations_folded_in_one_order');
+    expect(await generationById(fixture.pool, generation.id)).toMatchObject({
+      state: 'building',
+      phase: 'folding',
+      eventsApplied: halted.eventsApplied,
+    });
+    const built = await build(generation, small);
+    expect(await dumpGeneration(fixture.pool, built.schema)).toEqual(
+      await dumpGeneration(fixture.pool, fixture.generation.schema),
+    );
+  });
+
+  test('that has hardly begun was said to have no lag', async () => {
+    const { pool, store } = fixture;
+    const generation = await startReplay(context, { full: true }, OPERATOR);
+    const halting = new AbortController();
+    const small = { eventsPerPage: 60, runsPerWrite: 20, onStep: () => halting.abort() };
+    await build(generation, small, halting.signal);
+    const { generations } = await projectionStatus(pool, store, context.clock);
+    const status = generations.find((one) => one.generation === generation.id)!;
+    expect(status.lag.events).toBeGreaterThan(1_000);
+  });
+
+  test('of which the log has been taken away meanwhile stops, and is not ready without it', async () => {
+    const empty = await createProjectionFixture();
+    try {
+      const generation = await startReplay(context, { full: true }, OPERATOR);
+      const halting = new AbortController();
+      await build(
+        generation,
+        { eventsPerPage: 60, runsPerWrite: 20, onStep: () => halting.abort() },
+        halting.signal,
+      );
+      await expect(build(generation, { store: empty.store })).rejects.toThrow(CheckpointBeyondTailError);
+    } finally {
+      await empty.close();
+    }
+  });
+
+  test.each([
+    ['stream after stream', (store: EventStore) => store],
+    ['in log order', inLogOrder],
+  ])(
+    "%s did not hear of an event that was discarded meanwhile in a stream that is no run's",
+    async (_, order) => {
+      const { pool, store, generation: live, options } = fixture;
+      const streamId = 'zzz-of-others';
+      await store.append({
+        streamId,
+        expectedRevision: 'no_stream',
+        events: [{ eventId: randomUUID(), type: 'Other', data: {}, metadata: OF_OTHERS }],
+      });
+      await fixture.writeRaw('after', 0, 'OperationRunQueued', queued);
+      await fixture.catchUp();
+      const generation = await startReplay(context, { full: true }, OPERATOR);
+      let discarded: Promise<unknown> | null = null;
+      const onStep = async () => {
+        discarded ??= discardParked(live, streamId, { actor: 'olga', reason: 'not ours' }, options);
+        await discarded;
+      };
+      const small = { eventsPerPage: 60, runsPerWrite: 20, store: order(store), onStep };
+      const fenced = await build(generation, small).catch((error: unknown) => error);
+      expect(isEnded(fenced)).toBe(true);
+      const built = await build(generation, small);
+      expect(built.state).toBe('ready');
+      expect(await listParked(pool, built)).toEqual([]);
+    },
+  );
 
   test('that an older version began in log order is begun anew', async () => {
     const generation = await startReplay(context, { full: true }, OPERATOR);

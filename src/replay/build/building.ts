@@ -68,6 +68,10 @@ export async function inStep<T>(client: Pick<PoolClient, 'query'>, work: () => P
   return inTransaction(client, work, beginWith(SETTINGS));
 }
 
+export function truncateSql(schema: string, names: readonly string[]): string {
+  return `truncate ${names.map((name) => `${schema}.${name}`).join(', ')}`;
+}
+
 /** What an attempt at filling tables begins with. */
 export interface Emptied {
   /** A process that was at work on them before, paused and now continued, is of an older one and writes nothing more. */
@@ -85,7 +89,7 @@ export async function emptyTables(
   return transaction(
     pool,
     async (client) => {
-      await client.query(`truncate ${names.map((name) => `${schema}.${name}`).join(', ')}`);
+      await client.query(truncateSql(schema, names));
       const { rows } = await client.query<{ epoch: string }>(
         `update opstruth.generations set runs_loaded = 0, epoch = epoch + 1
          where id = $1 and state = 'building' returning epoch`,

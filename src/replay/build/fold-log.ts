@@ -10,6 +10,7 @@ import { factsUpdate, parkedUpsert, scopePositionsUpsert } from '../../projector
 import { inStep } from './building';
 import type { StepOptions } from './building';
 import { logPages } from './log-pages';
+import { WriteBehind } from './write-behind';
 
 /** Small, because nothing else of this process runs while a page is folded. */
 const EVENTS_PER_PAGE = 1_000;
@@ -22,7 +23,7 @@ const EVENTS_PER_WRITE = 40_000;
 export interface FoldLogOptions extends FoldingOptions, StepOptions {
   /** (Default: 1000) */
   readonly eventsPerPage?: number;
-  /** (Default: 5000) */
+  /** (Default: 5000 in log order, 1000 stream after stream) */
   readonly runsPerWrite?: number;
 }
 
@@ -39,12 +40,11 @@ export async function foldLog(
   const { generation } = folding;
   const client = await options.pool.connect();
   let pending = new PendingFacts();
-  let writing: Promise<void> = Promise.resolve();
+  const writer = new WriteBehind();
   const write = async () => {
-    await writing;
-    writing = writeFacts(client, generation, pending).then(onStep);
-    writing.catch(() => undefined); // awaited before the next one, or below
+    const whole = pending;
     pending = new PendingFacts();
+    await writer.write(() => writeFacts(client, generation, whole).then(onStep));
   };
   try {
     for await (const { events, upTo } of logPages(options.store, generation, eventsPerPage, signal)) {
@@ -54,9 +54,9 @@ export async function foldLog(
       await nextTurn();
     }
     if (pending.stretch) await write();
-    await writing;
+    await writer.settled();
   } finally {
-    await Promise.allSettled([writing]);
+    await writer.ended();
     client.release();
   }
 }

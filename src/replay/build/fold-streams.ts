@@ -1,9 +1,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Pool, PoolClient } from 'pg';
+import type { PoolClient } from 'pg';
 import { cursorPages } from '../../db/cursor-pages';
 import { inSnapshot } from '../../db/transaction';
-import type { EventStore } from '../../event-store/event-store';
-import { comparePositions } from '../../events/position';
 import type { Position } from '../../events/position';
 import { copyText } from '../../projector/copy-rows';
 import { DiscardedEvents } from '../../projector/discarded-events';
@@ -11,20 +9,20 @@ import { FACTS, factsRow } from '../../projector/engine-rows';
 import type { ParkedLetter } from '../../projector/fold-batch';
 import type { Generation } from '../../projector/generations';
 import { loadParkedStreams } from '../../projector/parked-streams';
-import { refuseTooManyParked } from '../../projector/run-folding';
+import { refuseBeyondTail, refuseTooManyParked } from '../../projector/run-folding';
 import { classifiedRunOf } from '../../projector/run-states';
 import type { StoredFacts } from '../../projector/run-states';
-import { contentOf, tablesOf } from '../../projector/surface-content';
 import { parkedUpsert, scopePositionsUpsert } from '../../projector/table-writer';
 import { inStep, refuseEnded } from './building';
 import type { FoldLogOptions } from './fold-log';
-import { laterThan } from './historical-end';
+import { beyondEnd } from './historical-end';
 import { WholeStreams } from './whole-streams';
 import type { FoldedStreams } from './whole-streams';
 import { streamPages } from './stream-pages';
-import type { StreamOrderedStore } from './stream-pages';
+import type { ReadByStream } from './stream-pages';
 import { sendTexts, TableLoad } from './table-load';
 import type { TableText } from './table-load';
+import { WriteBehind } from './write-behind';
 
 /** Small, because nothing else of this process runs while a page is folded. */
 const EVENTS_PER_PAGE = 1_000;
@@ -35,92 +33,87 @@ const RUNS_PER_WRITE = 1_000;
 /** Of a log with few long streams the checkpoint is not to stand still for long. */
 const EVENTS_PER_WRITE = 40_000;
 
+export interface FoldStreamsOptions extends FoldLogOptions {
+  readonly readByStream: ReadByStream;
+}
+
 /**
- * Folds the log as it is now, or up to where a historical generation ends, into a generation's tables, which have no indexes
- * yet: stream after stream, so that each run is made once, whole, with its rows and what it counts as. Goes on behind the last
- * stream that an earlier attempt has written. Throws ReplayEndedError and ParkedLimitError.
+ * Folds the log as it is now, or up to where a historical generation by instant ends, into a generation's tables, which have no
+ * indexes yet: stream after stream, so that each run is made once, whole, with its rows and what it counts as. Goes on behind the
+ * last stream that an earlier attempt has written. Until `signal` aborts. Throws ReplayEndedError, ParkedLimitError and
+ * CheckpointBeyondTailError.
  */
 export async function foldStreams(
   generation: Generation,
-  options: FoldLogOptions & { readonly store: StreamOrderedStore },
+  options: FoldStreamsOptions,
   signal: AbortSignal,
 ): Promise<void> {
-  const {
-    pool,
-    store,
-    surfaces,
-    judge,
-    eventsPerPage = EVENTS_PER_PAGE,
-    runsPerWrite = RUNS_PER_WRITE,
-  } = options;
-  const { upTo, foldedUpTo } = await begin(pool, generation, await endOf(generation, store));
-  const tables = tablesOf(surfaces);
-  const fold = new WholeStreams({
+  const { pool, surfaces, judge, readByStream, giveWay, onStep } = options;
+  const { eventsPerPage = EVENTS_PER_PAGE, runsPerWrite = RUNS_PER_WRITE } = options;
+  const { epoch, foldsTo, foldedUpTo } = await begin(generation, options);
+  const load = new TableLoad(surfaces);
+  if (foldedUpTo !== '') await countAgain(generation, load, options, signal);
+  const streams = new WholeStreams({
     judge,
     discardedIn: (await new DiscardedEvents(pool).refresh()).in,
-    contentOf: (run) => contentOf(tables, run),
-    endsStream: laterThan(generation),
+    contentOf: (run) => load.contentOf(run),
+    isBeyondEnd: beyondEnd(generation),
   });
   let { letters } = await loadParkedStreams(pool, generation.schema);
-  const load = new TableLoad(surfaces);
-  if (foldedUpTo !== '') await countAgain(generation, load, options);
   const client = await pool.connect();
+  const writer = new WriteBehind();
   let pending = new PendingStreams();
   let from = foldedUpTo;
-  let writing: Promise<void> = Promise.resolve();
   const write = async () => {
-    const stretch = { from, ...contentToWrite(pending, load) };
-    await writing;
-    writing = writeStreams(client, generation, stretch).then(options.onStep);
-    writing.catch(() => undefined); // awaited before the next one, or below
-    from = stretch.upTo;
+    const written = { ...contentToWrite(pending, load), epoch, from };
+    from = written.upTo;
     pending = new PendingStreams();
+    await writer.write(() => writeStreams(client, generation, written).then(onStep));
   };
   try {
-    const stretch = { behind: from, upTo };
-    for await (const { events, isLast } of streamPages(store, stretch, eventsPerPage, signal)) {
-      await options.giveWay();
-      const folded = fold.fold(events, isLast);
-      letters += folded.parked.length;
-      refuseTooManyParked(generation, letters, folded.parked, options.parkedLimit);
+    const stretch = { behind: foldedUpTo, upTo: foldsTo };
+    for await (const { events, isLast } of streamPages(readByStream, stretch, eventsPerPage, signal)) {
+      await giveWay();
+      const folded = streams.fold(events, isLast);
+      letters += folded.newLetters.length;
+      refuseTooManyParked(generation, letters, folded.newLetters, options.parkedLimit);
       pending.add(folded);
       if (pending.runs.length >= runsPerWrite || pending.events >= EVENTS_PER_WRITE) await write();
       await nextTurn();
     }
     if (pending.upTo !== null) await write();
-    await writing;
-    if (!signal.aborted) await finish(client, generation, { from, counted: load.counted() });
+    await writer.settled();
+    if (!signal.aborted) await finish(client, generation, { epoch, from, counted: load.counted() });
   } finally {
-    await Promise.allSettled([writing]);
+    await writer.ended();
     client.release();
   }
 }
 
-/** The log's present end, or where a historical generation ends. */
-async function endOf({ untilPosition }: Generation, store: EventStore): Promise<Position> {
-  const tail = await store.tail();
-  return untilPosition && comparePositions(untilPosition, tail) < 0 ? untilPosition : tail;
-}
-
 interface Begun {
-  readonly upTo: Position;
-  /** A stream's id; empty where there is none yet. */
+  /** Whoever is fenced, as by a discarded event that it does not know of, is of an older one. */
+  readonly epoch: string;
+  /** The log's end as it was when the first attempt began. */
+  readonly foldsTo: Position;
+  /** A stream's id; empty where none is done yet. */
   readonly foldedUpTo: string;
 }
 
-/** An attempt that goes on ends where the first one was to end. */
-async function begin(pool: Pool, { id }: Generation, upTo: Position): Promise<Begun> {
-  const { rows } = await pool.query<{ folded_up_to: string; commit: string; prepare: string }>(
+async function begin({ id }: Generation, { pool, store }: FoldStreamsOptions): Promise<Begun> {
+  const tail = await store.tail();
+  const { rows } = await pool.query<{ epoch: string; folded_up_to: string; commit: string; prepare: string }>(
     `update opstruth.generations
      set folded_up_to = coalesce(folded_up_to, ''), folds_to_commit = coalesce(folds_to_commit, $2),
          folds_to_prepare = coalesce(folds_to_prepare, $3)
      where id = $1 and state = 'building' and phase = 'folding'
-     returning folded_up_to, folds_to_commit as commit, folds_to_prepare as prepare`,
-    [id, upTo.commit, upTo.prepare],
+     returning epoch, folded_up_to, folds_to_commit as commit, folds_to_prepare as prepare`,
+    [id, tail.commit, tail.prepare],
   );
   refuseEnded(id, rows.length);
-  const { folded_up_to: foldedUpTo, commit, prepare } = rows[0]!;
-  return { upTo: { commit: BigInt(commit), prepare: BigInt(prepare) }, foldedUpTo };
+  const { epoch, folded_up_to: foldedUpTo, commit, prepare } = rows[0]!;
+  const foldsTo = { commit: BigInt(commit), prepare: BigInt(prepare) };
+  refuseBeyondTail(id, foldsTo, tail);
+  return { epoch, foldsTo, foldedUpTo };
 }
 
 /** What several folded pages come to. */
@@ -148,11 +141,11 @@ function contentToWrite({ runs, letters, upTo, events }: PendingStreams, load: T
     letters,
     upTo: upTo!,
     events,
-    texts: [facts, ...load.rows(runs.map(({ content }) => content))],
+    texts: [facts, ...load.add(runs.map(({ content }) => content))],
   };
 }
 
-interface WrittenStreams extends ReturnType<typeof contentToWrite> {
+interface WrittenStreams extends ReturnType<typeof contentToWrite>, Pick<Begun, 'epoch'> {
   readonly from: string;
 }
 
@@ -160,15 +153,15 @@ interface WrittenStreams extends ReturnType<typeof contentToWrite> {
 async function writeStreams(
   client: PoolClient,
   { id, schema }: Generation,
-  { from, upTo, events, runs, texts, letters }: WrittenStreams,
+  { epoch, from, upTo, events, runs, texts, letters }: WrittenStreams,
 ): Promise<void> {
   const statements = [scopePositionsUpsert(schema, runs), parkedUpsert(schema, letters)];
   await inStep(client, async () => {
     const { rowCount } = await client.query(
       `update opstruth.generations
        set folded_up_to = $3, events_applied = events_applied + $4, checkpoint_at = clock_timestamp()
-       where id = $1 and state = 'building' and phase = 'folding' and folded_up_to = $2`,
-      [id, from, upTo, events],
+       where id = $1 and state = 'building' and phase = 'folding' and folded_up_to = $2 and epoch = $5`,
+      [id, from, upTo, events, epoch],
     );
     refuseEnded(id, rowCount);
     await sendTexts(client, schema, texts);
@@ -180,13 +173,16 @@ async function writeStreams(
 async function countAgain(
   { schema }: Generation,
   load: TableLoad,
-  { pool, surfaces, judge }: FoldLogOptions,
+  { pool, judge, giveWay }: FoldStreamsOptions,
+  signal: AbortSignal,
 ): Promise<void> {
-  const tables = tablesOf(surfaces);
   await inSnapshot(pool, async (reader) => {
     const select = `select facts, position, incomplete from ${schema}.run_facts`;
-    for await (const rows of cursorPages<StoredFacts>(reader, select, RUNS_PER_WRITE))
-      load.count(rows.map((row) => contentOf(tables, classifiedRunOf(row, judge))));
+    for await (const rows of cursorPages<StoredFacts>(reader, select, RUNS_PER_WRITE)) {
+      if (signal.aborted) return;
+      await giveWay();
+      load.count(rows.map((row) => load.contentOf(classifiedRunOf(row, judge))));
+    }
   });
 }
 
@@ -194,14 +190,18 @@ async function countAgain(
 async function finish(
   client: PoolClient,
   { id, schema }: Generation,
-  { from, counted }: { readonly from: string; readonly counted: readonly TableText[] },
+  {
+    epoch,
+    from,
+    counted,
+  }: Pick<WrittenStreams, 'epoch' | 'from'> & { readonly counted: readonly TableText[] },
 ): Promise<void> {
   await inStep(client, async () => {
     const { rowCount } = await client.query(
       `update opstruth.generations set phase = 'indexing', phase_started_at = clock_timestamp(),
          checkpoint_commit = folds_to_commit, checkpoint_prepare = folds_to_prepare
-       where id = $1 and state = 'building' and phase = 'folding' and folded_up_to = $2`,
-      [id, from],
+       where id = $1 and state = 'building' and phase = 'folding' and folded_up_to = $2 and epoch = $3`,
+      [id, from, epoch],
     );
     refuseEnded(id, rowCount);
     await sendTexts(client, schema, counted);

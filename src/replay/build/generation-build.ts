@@ -1,16 +1,18 @@
 import type { Pool } from 'pg';
+import { transaction } from '../../db/transaction';
 import { openProjection } from '../../projector/generation-projector';
 import type { ProjectorOptions } from '../../projector/generation-projector';
 import { generationById, isHistorical } from '../../projector/generations';
 import type { Generation } from '../../projector/generations';
 import { endedAlike, judgeFor } from '../../projector/live-classification';
 import type { Surface } from '../../projector/surface';
-import { building, emptyTables, endOtherBuilders, refuseEnded, tableNames } from './building';
+import { building, endOtherBuilders, NOT_AWAITED, refuseEnded, tableNames, truncateSql } from './building';
 import { copyTables } from './copy-tables';
 import type { CopyTablesOptions } from './copy-tables';
 import { foldLog } from './fold-log';
 import type { FoldLogOptions } from './fold-log';
 import { foldStreams } from './fold-streams';
+import type { FoldStreamsOptions } from './fold-streams';
 import { giveWayToLive } from './give-way';
 import type { GiveWayOptions } from './give-way';
 import { judgeAnew } from './judge-anew';
@@ -19,8 +21,6 @@ import { loadRuns } from './load-runs';
 import type { LoadRunsOptions } from './load-runs';
 import { logPages } from './log-pages';
 import { makeIndexes } from './make-indexes';
-import { isStreamOrdered } from './stream-pages';
-import type { StreamOrderedStore } from './stream-pages';
 
 /** `onStep` is told after each transaction of folding and loading, and after each index. */
 export interface BuildOptions
@@ -65,8 +65,10 @@ async function build(generationId: number, buildOptions: BuildOptions, signal: A
   let generation = await building(pool, generationId);
   await endOtherBuilders(pool, generation);
   if (generation.phase === 'folding') {
-    const { store } = options;
-    if (isStreamOrdered(store)) await foldInStreamOrder(generation, { ...options, store }, signal);
+    const { readByStream } = options.store;
+    // What ends at a position is a cut through the log: in its order nothing behind that is read.
+    if (readByStream && generation.untilPosition === null)
+      await foldInStreamOrder(generation, { ...options, readByStream }, signal);
     else await foldInLogOrder(generation, options, signal);
     if (signal.aborted) return;
     generation = await building(pool, generationId);
@@ -108,7 +110,7 @@ async function build(generationId: number, buildOptions: BuildOptions, signal: A
 /** Into all tables. */
 async function foldInStreamOrder(
   generation: Generation,
-  options: FoldLogOptions & { readonly store: StreamOrderedStore },
+  options: FoldStreamsOptions,
   signal: AbortSignal,
 ): Promise<void> {
   // An older version began it in log order.
@@ -179,16 +181,25 @@ async function enterPhase(
   refuseEnded(id, rowCount);
 }
 
-/** Takes a generation that is being built back to before the first event. */
+/** Takes a generation that is being folded back to before the first event. Throws ReplayEndedError. */
 async function emptyGeneration(
   pool: Pool,
-  generation: Generation,
+  { id, schema, epoch }: Generation,
   surfaces: readonly Surface[],
 ): Promise<void> {
-  await emptyTables(pool, generation, tableNames(surfaces));
-  await pool.query(
-    `update opstruth.generations set checkpoint_commit = 0, checkpoint_prepare = 0, events_applied = 0, work_done = 0,
-       phase_done_before = 0, epoch = epoch + 1 where id = $1 and state = 'building'`,
-    [generation.id],
+  await transaction(
+    pool,
+    async (client) => {
+      const { rowCount } = await client.query(
+        `update opstruth.generations
+         set checkpoint_commit = 0, checkpoint_prepare = 0, events_applied = 0, phase_done_before = 0, folded_up_to = null,
+           folds_to_commit = null, folds_to_prepare = null, epoch = epoch + 1
+         where id = $1 and state = 'building' and phase = 'folding' and epoch = $2`,
+        [id, epoch],
+      );
+      refuseEnded(id, rowCount);
+      await client.query(truncateSql(schema, tableNames(surfaces)));
+    },
+    [NOT_AWAITED],
   );
 }

@@ -3,10 +3,10 @@ import type { StoredEvent } from '../../events/operation-run-events';
 import type { Generation } from '../../projector/generations';
 
 /**
- * Whether an event came later at its source than what a historical generation by instant shows. Such an event is left out, and
- * whatever follows it in its stream. Of any other generation no event is.
+ * Tells whether an event came later at its source than what a historical generation by instant shows. Such an event is left
+ * out, and whatever follows it in its stream. Of any other generation no event is.
  */
-export function laterThan({ untilAt }: Pick<Generation, 'untilAt'>): (event: StoredEvent) => boolean {
+export function beyondEnd({ untilAt }: Pick<Generation, 'untilAt'>): (event: StoredEvent) => boolean {
   if (untilAt === null) return () => false;
   const end = micros(untilAt);
   return ({ data }) => {

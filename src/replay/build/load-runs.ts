@@ -6,8 +6,7 @@ import { inSnapshot } from '../../db/transaction';
 import type { ParkedLetter } from '../../projector/fold-batch';
 import type { Generation } from '../../projector/generations';
 import type { FoldingOptions } from '../../projector/run-folding';
-import type { SurfaceTable } from '../../projector/surface';
-import { contentOf, tablesOf } from '../../projector/surface-content';
+import { tablesOf } from '../../projector/surface-content';
 import type { SurfaceContent } from '../../projector/surface-content';
 import { classifiedRunOf } from '../../projector/run-states';
 import type { StoredFacts } from '../../projector/run-states';
@@ -17,6 +16,7 @@ import { sendTexts, TableLoad } from './table-load';
 import type { TableText } from './table-load';
 import { lettersOf, parkUnshown, unshown } from './unshown-runs';
 import type { Unshown } from './unshown-runs';
+import { WriteBehind } from './write-behind';
 
 /** Runs per transaction, and in memory at a time. */
 const RUNS_PER_PAGE = 1_000;
@@ -36,12 +36,8 @@ export async function loadRuns(
   signal: AbortSignal,
 ): Promise<void> {
   const { id, schema } = generation;
-  const tables = tablesOf(surfaces);
-  const { epoch } = await emptyTables(
-    pool,
-    generation,
-    tables.map(({ name }) => name),
-  );
+  const names = tablesOf(surfaces).map(({ name }) => name);
+  const { epoch } = await emptyTables(pool, generation, names);
   const load = new TableLoad(surfaces);
   const writer = await pool.connect();
   try {
@@ -51,24 +47,22 @@ export async function loadRuns(
         `select facts, position, incomplete from ${schema}.run_facts`,
         runsPerPage,
       );
-      let writing: Promise<void> = Promise.resolve();
+      const behind = new WriteBehind();
       try {
         for await (const rows of pages) {
           if (signal.aborted) break;
           await giveWay();
           const runs = rows.map((row) => classifiedRunOf(row, judge));
-          const { contents, failed } = shown(runs, tables);
-          const texts = load.rows(contents);
+          const { contents, failed } = shown(runs, load);
+          const texts = load.add(contents);
           const letters = await lettersOf(store, failed);
-          await writing;
           const page = { epoch, runs: runs.length, texts, unshown: failed, letters };
-          writing = writePage(writer, generation, page).then(onStep);
-          writing.catch(() => undefined); // awaited at the next turn or below
+          await behind.write(() => writePage(writer, generation, page).then(onStep));
           await nextTurn();
         }
-        await writing;
+        await behind.settled();
       } finally {
-        await Promise.allSettled([writing]);
+        await behind.ended();
       }
     });
     if (signal.aborted) return;
@@ -88,13 +82,13 @@ export async function loadRuns(
 
 function shown(
   runs: readonly ClassifiedRun[],
-  tables: readonly SurfaceTable[],
+  load: TableLoad,
 ): { readonly contents: readonly SurfaceContent[]; readonly failed: readonly Unshown[] } {
   const contents: SurfaceContent[] = [];
   const failed: Unshown[] = [];
   for (const run of runs)
     try {
-      contents.push(contentOf(tables, run));
+      contents.push(load.contentOf(run));
     } catch (error) {
       failed.push(unshown(run, error));
     }

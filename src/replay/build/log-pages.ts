@@ -3,7 +3,7 @@ import type { StoredEvent } from '../../events/operation-run-events';
 import { comparePositions } from '../../events/position';
 import type { Position } from '../../events/position';
 import type { Generation } from '../../projector/generations';
-import { laterThan } from './historical-end';
+import { beyondEnd } from './historical-end';
 
 export interface LogPage {
   /** Those that count, of all up to `upTo`. */
@@ -23,11 +23,11 @@ export async function* logPages(
   signal: AbortSignal,
 ): AsyncGenerator<LogPage, void, void> {
   const { untilPosition } = generation;
-  const isLater = laterThan(generation);
+  const isBeyondEnd = beyondEnd(generation);
   const ended = new Set<string>();
   const leavesOut = (event: StoredEvent) => {
     if (ended.has(event.streamId)) return true;
-    if (!isLater(event)) return false;
+    if (!isBeyondEnd(event)) return false;
     ended.add(event.streamId);
     return true;
   };

@@ -3,12 +3,7 @@ import type { EventStore, StreamPlace } from '../../event-store/event-store';
 import type { StoredEvent } from '../../events/operation-run-events';
 import type { Position } from '../../events/position';
 
-/** A store that can be read stream after stream. */
-export type StreamOrderedStore = EventStore & Required<Pick<EventStore, 'readByStream'>>;
-
-export function isStreamOrdered(store: EventStore): store is StreamOrderedStore {
-  return store.readByStream !== undefined;
-}
+export type ReadByStream = NonNullable<EventStore['readByStream']>;
 
 export interface StreamPage {
   readonly events: readonly StoredEvent[];
@@ -20,12 +15,12 @@ export interface StreamPage {
  * the consumer works on this one.
  */
 export async function* streamPages(
-  store: StreamOrderedStore,
+  readByStream: ReadByStream,
   { behind, upTo }: { readonly behind: string; readonly upTo: Position },
   eventsPerPage: number,
   signal: AbortSignal,
 ): AsyncGenerator<StreamPage, void, void> {
-  const read = (from: StreamPlace) => store.readByStream(from, upTo, eventsPerPage);
+  const read = (from: StreamPlace) => readByStream(from, upTo, eventsPerPage);
   let reading = read(endOfStream(behind));
   try {
     for (;;) {

@@ -1,7 +1,8 @@
 import type { PoolClient } from 'pg';
+import type { ClassifiedRun } from '../../classifier/classified-run';
 import { copyIn, copyText } from '../../projector/copy-rows';
 import type { Columns, Row, Surface } from '../../projector/surface';
-import { cellsOf, rowOf, tablesOf } from '../../projector/surface-content';
+import { cellsOf, contentOf, rowOf, tablesOf } from '../../projector/surface-content';
 import type { SurfaceContent } from '../../projector/surface-content';
 import { cellKey } from '../../projector/table-writer';
 
@@ -14,7 +15,7 @@ export interface TableText {
 
 /**
  * Makes what empty read tables hold from what they show of runs in their final state, each given once. Rows come page by
- * page, counts at the end. Pure: whoever uses it sends the texts.
+ * page, counts at the end. Whoever uses it sends the texts.
  */
 export class TableLoad {
   private readonly tables;
@@ -25,7 +26,13 @@ export class TableLoad {
     this.counts = this.tables.map(() => new Map<string, { readonly row: Row; n: number }>());
   }
 
-  rows(contents: readonly SurfaceContent[]): TableText[] {
+  /** Throws what a surface throws that cannot show the run. */
+  contentOf(run: ClassifiedRun): SurfaceContent {
+    return contentOf(this.tables, run);
+  }
+
+  /** Counts them, and answers their rows. */
+  add(contents: readonly SurfaceContent[]): TableText[] {
     const textOf = rememberTexts();
     this.count(contents);
     return this.tables.flatMap((table, index) => {

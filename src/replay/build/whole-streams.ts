@@ -12,8 +12,8 @@ export interface FoldedStreams {
   /** What they came to, each once. */
   readonly runs: readonly Pick<RunChange, 'after' | 'content'>[];
   readonly letters: readonly ParkedLetter[];
-  /** The letters of the page itself, of the stream that may go on as well. */
-  readonly parked: readonly ParkedLetter[];
+  /** Those of the page itself, be their stream at its end or not. */
+  readonly newLetters: readonly ParkedLetter[];
   /** The last of them, by id; null where no stream of the page is at its end yet. */
   readonly upTo: string | null;
   readonly events: number;
@@ -24,7 +24,7 @@ export interface WholeStreamsContext {
   readonly discardedIn: DiscardedIn;
   readonly contentOf: (run: ClassifiedRun) => SurfaceContent;
   /** Asked of the events of a stream in their order: whether this one, and all behind it, are left out. */
-  readonly endsStream: (event: StoredEvent) => boolean;
+  readonly isBeyondEnd: (event: StoredEvent) => boolean;
 }
 
 /** A stream of which the next page may hold more, as far as it is folded. */
@@ -50,19 +50,24 @@ export class WholeStreams {
   fold(page: readonly StoredEvent[], isLast: boolean): FoldedStreams {
     const { open } = this;
     const { events, isEnded } = this.withoutEnded(page);
-    const { changes, letters, newlyParked } = foldBatch(events, {
+    const {
+      changes: runs,
+      letters,
+      newlyParked,
+    } = foldBatch(events, {
       ...this.context,
       stateOf: (runId) => (open?.run?.after.facts.runId === runId ? open.run.after : null),
       isParked: (streamId) => open !== null && open.isParked && open.streamId === streamId,
     });
     // What was open is what this page made of it, or what it was.
-    const runs = new Map(changes);
-    if (open?.run && !changes.has(open.run.after.facts.runId)) runs.set(open.run.after.facts.runId, open.run);
+    if (open?.run && !runs.has(open.run.after.facts.runId)) runs.set(open.run.after.facts.runId, open.run);
     const allLetters = [...(open?.letters ?? []), ...letters];
 
     const mayGoOn = isLast ? null : (page.at(-1)?.streamId ?? null);
     const goesOn = open !== null && open.streamId === mayGoOn;
     const runId = mayGoOn !== null && isRunStream(mayGoOn) ? runIdOf(mayGoOn) : null;
+    const own = events.reduce((count, { streamId }) => count + (streamId === mayGoOn ? 1 : 0), 0);
+    const earlier = open?.events ?? 0;
     this.open =
       mayGoOn === null
         ? null
@@ -70,7 +75,7 @@ export class WholeStreams {
             streamId: mayGoOn,
             run: (runId !== null && runs.get(runId)) || null,
             letters: allLetters.filter(({ event }) => event.streamId === mayGoOn),
-            events: countOf(mayGoOn, events) + (goesOn ? open.events : 0),
+            events: own + (goesOn ? earlier : 0),
             isParked: newlyParked.has(mayGoOn) || (goesOn && open.isParked),
             isEnded,
           };
@@ -78,9 +83,9 @@ export class WholeStreams {
     return {
       runs: [...runs.values()],
       letters: allLetters.filter(({ event }) => event.streamId !== mayGoOn),
-      parked: letters,
+      newLetters: letters,
       upTo: lastBut(mayGoOn, page) ?? (goesOn ? null : (open?.streamId ?? null)),
-      events: events.length + (open?.events ?? 0) - (this.open?.events ?? 0),
+      events: events.length - own + (goesOn ? 0 : earlier),
     };
   }
 
@@ -89,16 +94,12 @@ export class WholeStreams {
     let ended = this.open?.isEnded ? this.open.streamId : null;
     const events = page.filter((event) => {
       if (event.streamId === ended) return false;
-      if (!this.context.endsStream(event)) return true;
+      if (!this.context.isBeyondEnd(event)) return true;
       ended = event.streamId;
       return false;
     });
     return { events, isEnded: ended !== null && ended === page.at(-1)?.streamId };
   }
-}
-
-function countOf(streamId: string, events: readonly StoredEvent[]): number {
-  return events.reduce((count, event) => count + (event.streamId === streamId ? 1 : 0), 0);
 }
 
 function lastBut(streamId: string | null, page: readonly StoredEvent[]): string | null {
