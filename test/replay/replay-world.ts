@@ -11,6 +11,7 @@ import { simulateWorkload } from '../../src/simulator/workload';
 import type { WorkloadOptions } from '../../src/simulator/workload';
 import { testClock } from '../support/database';
 import { createProjectionFixture, TEST_POLICY } from '../support/projection';
+import type { LogKind } from '../support/test-log';
 
 export const WORKLOAD: WorkloadOptions = {
   seed: 11,
@@ -28,8 +29,8 @@ export const OPERATOR = { actor: 'test', reason: null };
 export const GATE = { maxChangePercent: 5, forbidden: DEFAULT_FORBIDDEN };
 
 /** A projected history up to `AS_OF`, and a stricter policy. */
-export async function createReplayWorld() {
-  const fixture = await createProjectionFixture();
+export async function createReplayWorld(logKind?: LogKind) {
+  const fixture = await createProjectionFixture(TEST_POLICY, logKind);
   const { pool, store, options, judge } = fixture;
   const context: OperatorContext = {
     pool,

@@ -2,7 +2,7 @@ import { comparisonLines } from '../../src/cli/replay-lines';
 import type { EventStore } from '../../src/event-store/event-store';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
 import { streamOf } from '../../src/events/operation-run-events';
-import { formatPosition, START } from '../../src/events/position';
+import { comparePositions, formatPosition, START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
 import { listParked } from '../../src/projector/parked-streams';
@@ -390,11 +390,17 @@ describe('replays', () => {
     expect(behind.checkpoint.commit).toBeLessThan(tail.commit);
     expect(health.errors.size).toBe(0);
 
-    // Nor does the log stand still for the cutover.
+    // Nor does the log stand still for the cutover: there is more as soon as the old version has projected what there was.
     const appending = new AbortController();
+    const isProjected = async () => {
+      const { checkpoint } = (await generationById(pool, fixture.generation.id))!;
+      return appending.signal.aborted || comparePositions(checkpoint, await fixture.store.tail()) >= 0;
+    };
     const appender = (async () => {
-      for (let seed = 14; !appending.signal.aborted; seed++)
+      for (let seed = 14; !appending.signal.aborted; seed++) {
         await fixture.write([...simulateWorkload({ ...WORKLOAD, seed, runs: 2, idPrefix: `busy-${seed}-` })]);
+        await eventually(isProjected);
+      }
     })();
     const forced = { gate: GATE, force: true, asOf: AS_OF };
     await cutOver(newer, generation.id, forced, { ...OPERATOR, reason: 'new' });

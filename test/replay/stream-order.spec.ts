@@ -12,7 +12,7 @@ import { buildGeneration } from '../../src/replay/build/generation-build';
 import { isEnded } from '../../src/replay/replay-worker';
 import { abortReplay, retireGeneration, startReplay } from '../../src/replay/replays';
 import { simulateWorkload } from '../../src/simulator/workload';
-import { createProjectionFixture, dumpGeneration } from '../support/projection';
+import { createProjectionFixture, dumpGeneration, TEST_POLICY } from '../support/projection';
 import { inLogOrder } from '../support/log-order';
 import { createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
@@ -32,7 +32,7 @@ describe('a build from the log', () => {
   const at = (second: number) => `2026-01-01T00:00:${String(second).padStart(2, '0')}.000Z`;
 
   beforeEach(async () => {
-    ({ fixture, context } = await createReplayWorld());
+    ({ fixture, context } = await createReplayWorld('postgres'));
   });
   afterEach(() => fixture.close());
 
@@ -187,7 +187,7 @@ describe('a build from the log', () => {
   });
 
   test('of which the log has been taken away meanwhile stops, and is not ready without it', async () => {
-    const empty = await createProjectionFixture();
+    const empty = await createProjectionFixture(TEST_POLICY, 'postgres');
     try {
       const generation = await startReplay(context, { full: true }, OPERATOR);
       const halting = new AbortController();
@@ -254,7 +254,7 @@ describe('a build from the log', () => {
   });
 
   test('of an empty log is ready at once', async () => {
-    const empty = await createProjectionFixture();
+    const empty = await createProjectionFixture(TEST_POLICY, 'postgres');
     try {
       const beside = { ...context, pool: empty.pool, store: empty.store };
       const { id } = await startReplay(beside, { full: true }, OPERATOR);
