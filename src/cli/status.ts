@@ -67,7 +67,9 @@ type Audit = NonNullable<ProjectionStatus['generations'][number]['audit']>;
 /** A finding stays, whatever later looks find: they may have been at other runs. */
 function auditWords({ runs, differences, runsTotal, differencesTotal, foundAt }: Audit): string {
   if (differencesTotal === 0) return `no difference in ${counted(runsTotal, 'run')}`;
-  return `wrong rows found ${foundAt ?? ''}, the last look: ${counted(differences, 'difference')} in ${counted(runs, 'run')}`;
+  // An audit of the surfaces folds no run anew.
+  const where = runs === 0 ? '' : ` in ${counted(runs, 'run')}`;
+  return `wrong rows found ${foundAt ?? ''}, the last look: ${counted(differences, 'difference')}${where}`;
 }
 
 function appliedIn(status: ProjectionStatus, generation: number): number {

@@ -30,6 +30,9 @@ export const instantSchema = z
     return z.NEVER;
   });
 
+// oxlint-disable-next-line no-control-regex
+const NO_CONTROLS = /^[^\u0000-\u001f\u007f]*$/;
+
 /**
  * Ids come from other systems (hashes with `/` and `=` among them); refused are control characters, half characters, sheer
  * length, and what could not be told or linked to: blanks alone, and the dots that every client takes out of a path.
@@ -39,16 +42,16 @@ export const idSchema = idOf(200).regex(/^(?!\.{1,2}$)(?!\s+$)/, 'must not be bl
 export const streamIdSchema = idOf(1_000);
 
 function idOf(maxLength: number) {
-  return (
-    z
-      .string()
-      .min(1)
-      .max(maxLength)
-      // oxlint-disable-next-line no-control-regex
-      .regex(/^[^\u0000-\u001f\u007f]*$/, 'must not contain control characters')
-      .refine((text) => !/\p{Cs}/u.test(text), 'must not contain half a surrogate pair')
-  );
+  return z
+    .string()
+    .min(1)
+    .max(maxLength)
+    .regex(NO_CONTROLS, 'must not contain control characters')
+    .refine((text) => !/\p{Cs}/u.test(text), 'must not contain half a surrogate pair');
 }
+
+/** An id as tables can keep it, and as cells of counts are told apart: of an event with any other no row can be made. */
+const storedId = z.string().regex(NO_CONTROLS, 'must not contain control characters');
 
 export const summaryCountsSchema = z
   .record(z.string().min(1).max(64), z.number().finite())
@@ -96,10 +99,10 @@ export const lateReportSchema = z.object({
 export const runEventSchemas = {
   OperationRunQueued: z.object({
     occurredAt,
-    workspaceId: z.string(),
-    tenantId: z.string().nullable(),
-    type: z.string(),
-    initiator: z.string().nullable(),
+    workspaceId: storedId,
+    tenantId: storedId.nullable(),
+    type: storedId,
+    initiator: storedId.nullable(),
     context: z.record(z.string(), z.json()),
     summaryCounts: summaryCountsSchema.nullable(),
     predecessorRunId: z.string().nullable(),
@@ -191,6 +194,9 @@ export function runIdOf(streamId: string): string {
   return streamId.slice(STREAM_PREFIX.length);
 }
 
+/** A run without an id is none, nor is one whose id no table can keep. */
 export function isRunStream(streamId: string): boolean {
-  return streamId.startsWith(STREAM_PREFIX);
+  return (
+    streamId.startsWith(STREAM_PREFIX) && streamId.length > STREAM_PREFIX.length && NO_CONTROLS.test(streamId)
+  );
 }

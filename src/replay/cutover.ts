@@ -144,7 +144,11 @@ export async function cutOver(
       objections = [...new Set([...check.objections, ...(await faultObjections(db, live, next))])];
       refuse();
     },
-    details: () => ({ changedPercent: check.comparison.changedPercent, forced: objections }),
+    details: () => ({
+      changedPercent: check.comparison.changedPercent,
+      maxChangePercent: request.gate.maxChangePercent,
+      forced: objections,
+    }),
   };
   await switchWhenLevel(context, step, operator);
   return { ...check, objections };

@@ -158,5 +158,5 @@ function untilOf({ until_at, until_position }: StatusRow): string | null {
 }
 
 function perSecond(work: number, seconds: number | null): number | null {
-  return seconds === null || seconds <= 0 ? null : work / seconds;
+  return seconds === null || seconds <= 0 || work === 0 ? null : work / seconds;
 }

@@ -52,19 +52,25 @@ const LONGEST_REST_MS = 60_000;
 export async function runReplayWorker(options: ReplayWorkerOptions, signal: AbortSignal): Promise<void> {
   const { lookEveryMs = LOOK_EVERY_MS } = options;
   const outage = new Outage(options.log, 'replays could not be looked after; it will be tried again');
-  const failed = new Map<number, { readonly times: number; readonly restsUntil: number }>();
+  const failed = new Map<number, Failed>();
   while (!signal.aborted) {
     try {
       const generations = await listGenerations(options.pool);
       for (const generation of waiting(generations, options.surfaces)) {
-        const { times = 0, restsUntil = 0 } = failed.get(generation.id) ?? {};
-        if (signal.aborted || performance.now() < restsUntil) continue;
+        const last = failed.get(generation.id);
+        if (signal.aborted || performance.now() < (last?.restsUntil ?? 0)) continue;
+        // What has come further since is not what fails each time.
+        const times = last && last.stoodAt === standsAt(generation) ? last.times : 0;
         const outcome = await buildIfFree(generation, options, signal);
         if (outcome !== 'failed') failed.delete(generation.id);
         else {
           // What fails each time would fail each second, and take half a second of a processor for it.
           const restMs = Math.min(LONGEST_REST_MS, lookEveryMs * 2 ** times);
-          failed.set(generation.id, { times: times + 1, restsUntil: performance.now() + restMs });
+          failed.set(generation.id, {
+            times: times + 1,
+            stoodAt: standsAt(generation),
+            restsUntil: performance.now() + restMs,
+          });
         }
         // A build takes minutes: what has come meanwhile may go first.
         if (outcome === 'built') break;
@@ -77,6 +83,19 @@ export async function runReplayWorker(options: ReplayWorkerOptions, signal: Abor
     }
     await sleep(lookEveryMs, signal);
   }
+}
+
+/** A build's last failures. */
+interface Failed {
+  /** One after the other, without any progress. */
+  readonly times: number;
+  readonly stoodAt: string;
+  readonly restsUntil: number;
+}
+
+/** How far it was when an attempt began. */
+function standsAt({ phase, eventsApplied, workDone }: Generation): string {
+  return `${phase} ${eventsApplied} ${workDone}`;
 }
 
 /** Those that are to go live before those that look back, of which there may be many. */

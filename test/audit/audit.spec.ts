@@ -63,6 +63,13 @@ test('a run whose facts were gone was never found missing by a sample, which was
   });
 });
 
+test('a run that was parked behind a hole in its stream counted as one that had missed an event', async () => {
+  const behindHole = `update $schema.parked_events set revision = revision + 3 where stream_id = 'operation_run-parked'`;
+  await damaged(behindHole, 'parked_events', async () => {
+    expect(await surfaces()).toMatchObject({ differences: 0, found: [] });
+  });
+});
+
 describe('a generation that says what the log says', () => {
   test('differs in nothing: parked, discarded, retried, reconciled and late runs included', async () => {
     const report = await streams();

@@ -235,6 +235,24 @@ describe('what the projector cannot apply', () => {
     expect(await count(fixture, 'operations_hub_runs')).toBe(2);
   });
 
+  test('an event with U+0000 in an id stopped the projector and every replay', async () => {
+    const { pool, store, generation } = fixture;
+    await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);
+    // As another writer may leave it in the log.
+    const odd: EventStore = {
+      ...store,
+      readAll: async (...given) =>
+        (await store.readAll(...given)).map((event) =>
+          event.streamId === streamOf('bad') && event.revision === 0
+            ? { ...event, data: { ...(event.data as object), workspaceId: 'w\u0000' } }
+            : event,
+        ),
+    };
+    await fixture.catchUp(generation, { store: odd });
+    expect(await listParked(pool, generation)).toMatchObject([{ runId: 'bad', revision: 0, events: 3 }]);
+    expect(await count(fixture, 'operations_hub_runs')).toBe(1);
+  });
+
   test('a surface that could not show what an event did parked the run from the first event of the batch on', async () => {
     const { pool, generation, options } = fixture;
     await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);

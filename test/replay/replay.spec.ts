@@ -218,6 +218,11 @@ describe('replays', () => {
     expect(before).toMatchObject({ phase: 'folding', builtBy: null, ratePerSecond: null, etaSeconds: null });
 
     await createLease(pool, buildLease(id), 'a builder', 60).hold();
+    // A builder that has done nothing yet has no rate of nothing.
+    await pool.query(`update opstruth.generations set phase_done_before = events_applied where id = $1`, [
+      id,
+    ]);
+    expect(await replayStatus(pool, id)).toMatchObject({ builtBy: 'a builder', ratePerSecond: null });
     const looks: ReplayStatus[] = [];
     const look = async () => void looks.push((await replayStatus(pool, id))!);
     await killedThenBuilt(look, new AbortController());
@@ -264,9 +269,17 @@ describe('replays', () => {
     );
     expect((await liveGeneration(fixture.pool))!.id).toBe(next.id);
     const { rows } = await fixture.pool.query(
-      `select actor, action, reason from opstruth.audit_entries where action = 'replay.cutover'`,
+      `select actor, action, reason, details->'maxChangePercent' as limit from opstruth.audit_entries
+       where action = 'replay.cutover'`,
     );
-    expect(rows).toEqual([{ actor: 'ops', action: 'replay.cutover', reason: 'agreed with the team' }]);
+    expect(rows).toEqual([
+      {
+        actor: 'ops',
+        action: 'replay.cutover',
+        reason: 'agreed with the team',
+        limit: GATE.maxChangePercent,
+      },
+    ]);
   });
 
   test('objections and totals spoke of 1 runs', async () => {

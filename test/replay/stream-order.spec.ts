@@ -78,6 +78,13 @@ describe('a build from the log', () => {
     await fixture.writeRaw('parked-at-the-end', 11, 'Unheard', {});
     await fixture.writeRaw('never-queued', 0, 'OperationRunStarted', { occurredAt: at(0) });
     await beats('never-queued', 1, 4);
+    // As only SQL writes them: a stream without a name, and a run without an id.
+    for (const streamId of ['', streamOf('')])
+      await fixture.pool.query(
+        `insert into opstruth.events (stream_id, revision, event_id, type, data, metadata)
+         values ($1, 0, gen_random_uuid(), 'OperationRunQueued', $2, $3)`,
+        [streamId, JSON.stringify(queued), JSON.stringify(OF_OTHERS)],
+      );
     // Ids are ordered by their bytes.
     await fixture.writeRaw('Ünder', 0, 'OperationRunQueued', queued);
     await fixture.catchUp();
@@ -94,10 +101,9 @@ describe('a build from the log', () => {
     async (eventsPerPage, runsPerWrite) => {
       await writeOddStreams();
       const live = await dumpGeneration(fixture.pool, fixture.generation.schema);
-      expect((await listParked(fixture.pool, fixture.generation)).map(({ runId }) => runId)).toEqual([
-        'never-queued',
-        'parked-at-the-end',
-        'parked-in-the-middle',
+      expect((await listParked(fixture.pool, fixture.generation)).map(({ streamId }) => streamId)).toEqual([
+        '',
+        ...['', 'never-queued', 'parked-at-the-end', 'parked-in-the-middle'].map(streamOf),
       ]);
       const built = await build(await startReplay(context, { full: true }, OPERATOR), {
         eventsPerPage,

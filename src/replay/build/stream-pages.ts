@@ -37,7 +37,7 @@ export async function* streamPages(
   }
 }
 
-/** Behind all events of a stream. */
+/** Behind all events of a stream; where none is done, before the first of any. */
 function endOfStream(streamId: string): StreamPlace {
-  return { streamId, revision: LARGEST_INT };
+  return { streamId, revision: streamId === '' ? -1 : LARGEST_INT };
 }
