@@ -1,4 +1,4 @@
-import { isRunStream } from '../events/operation-run-events';
+import { hasRunPrefix } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { comparePositions } from '../events/position';
 import type { Position } from '../events/position';
@@ -23,7 +23,7 @@ export async function* scanLog(
   for await (const batch of store.subscribe(from, { batchSize: BATCH_SIZE, signal })) {
     const isLast = comparePositions(batch.at(-1)!.position, to) >= 0;
     const events = batch.filter(
-      ({ streamId, position }) => isRunStream(streamId) && comparePositions(position, to) <= 0,
+      ({ streamId, position }) => hasRunPrefix(streamId) && comparePositions(position, to) <= 0,
     );
     if (events.length > 0) yield events;
     signal.throwIfAborted();

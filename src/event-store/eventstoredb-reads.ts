@@ -1,6 +1,6 @@
 import { StreamDeletedError, StreamNotFoundError } from '@eventstore/db-client';
 import type { AllStreamResolvedEvent, RecordedEvent, ResolvedEvent } from '@eventstore/db-client';
-import { isRunStream } from '../events/operation-run-events';
+import { hasRunPrefix } from '../events/operation-run-events';
 import type { StoredEvent } from '../events/operation-run-events';
 import { START, comparePositions } from '../events/position';
 import type { Position } from '../events/position';
@@ -69,7 +69,7 @@ function isAbsence(error: Error): boolean {
  * and comes with the run's own events wherever the whole log is read.
  */
 export function isRunEvent({ streamId, type }: RecordedEvent): boolean {
-  return isRunStream(streamId) && !type.startsWith('$');
+  return hasRunPrefix(streamId) && !type.startsWith('$');
 }
 
 export async function readStream(

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { storableText, UNSTORABLE_WORDS } from './storable-json';
 import { ACCEPTED_INSTANT, acceptedInstant, isInstant } from './instant';
 import type { Position } from './position';
 
@@ -30,28 +31,32 @@ export const instantSchema = z
     return z.NEVER;
   });
 
+const MAX_ID_LENGTH = 200;
 // oxlint-disable-next-line no-control-regex
 const NO_CONTROLS = /^[^\u0000-\u001f\u007f]*$/;
+
+/**
+ * An id of an event that lies in the log already, whoever wrote it: as long as fits into an index, and one text for tables and
+ * for cells of counts. Of an event with any other no row can be made.
+ */
+const storedId = z
+  .string()
+  .max(MAX_ID_LENGTH)
+  .regex(NO_CONTROLS, 'must not contain control characters')
+  .refine((text) => !/\p{Cs}/u.test(text), 'must not contain half a surrogate pair');
 
 /**
  * Ids come from other systems (hashes with `/` and `=` among them); refused are control characters, half characters, sheer
  * length, and what could not be told or linked to: blanks alone, and the dots that every client takes out of a path.
  */
-export const idSchema = idOf(200).regex(/^(?!\.{1,2}$)(?!\s+$)/, 'must not be blank, "." or ".."');
-/** Streams of others may lie in the log, under longer names. */
-export const streamIdSchema = idOf(1_000);
+export const idSchema = storedId.min(1).regex(/^(?!\.{1,2}$)(?!\s+$)/, 'must not be blank, "." or ".."');
 
-function idOf(maxLength: number) {
-  return z
-    .string()
-    .min(1)
-    .max(maxLength)
-    .regex(NO_CONTROLS, 'must not contain control characters')
-    .refine((text) => !/\p{Cs}/u.test(text), 'must not contain half a surrogate pair');
-}
-
-/** An id as tables can keep it, and as cells of counts are told apart: of an event with any other no row can be made. */
-const storedId = z.string().regex(NO_CONTROLS, 'must not contain control characters');
+/** Streams of others may lie in the log, under longer and odder names. */
+export const streamIdSchema = z
+  .string()
+  .min(1)
+  .max(1_000)
+  .refine((text) => storableText(text) === text, `must not contain ${UNSTORABLE_WORDS}`);
 
 export const summaryCountsSchema = z
   .record(z.string().min(1).max(64), z.number().finite())
@@ -194,9 +199,18 @@ export function runIdOf(streamId: string): string {
   return streamId.slice(STREAM_PREFIX.length);
 }
 
-/** A run without an id is none, nor is one whose id no table can keep. */
+/** What stores deliver: streams that are named as those of runs are, whatever follows. */
+export function hasRunPrefix(streamId: string): boolean {
+  return streamId.startsWith(STREAM_PREFIX) && !streamId.includes('\u0000');
+}
+
+/** A run without an id is none, nor is one whose id no table can keep: such a stream is parked. */
 export function isRunStream(streamId: string): boolean {
+  const { length } = STREAM_PREFIX;
   return (
-    streamId.startsWith(STREAM_PREFIX) && streamId.length > STREAM_PREFIX.length && NO_CONTROLS.test(streamId)
+    streamId.startsWith(STREAM_PREFIX) &&
+    streamId.length > length &&
+    streamId.length <= length + MAX_ID_LENGTH &&
+    NO_CONTROLS.test(streamId)
   );
 }

@@ -95,9 +95,9 @@ export function scopePositionRows(runs: readonly ClassifiedRun[]): Row[] {
 
 export function letterRow({ event, cause }: ParkedLetter): Row {
   return {
-    // Whatever another writer has left in the log: what cannot be written down cannot be parked, and would stop all.
-    stream_id: storableText(event.streamId),
+    stream_id: event.streamId,
     revision: event.revision,
+    // Whatever another writer has left in the log: what cannot be written down cannot be parked, and would stop all.
     event_type: storableText(event.type),
     commit: String(event.position.commit),
     prepare: String(event.position.prepare),

@@ -31,7 +31,7 @@ export interface Generation {
   readonly untilPosition: Position | null;
   /** Of a generation that is being built; see `src/replay/build/generation-build.ts`. */
   readonly phase: 'folding' | 'loading' | 'indexing' | 'judging' | 'following';
-  /** The last stream, by id, of those that a build which reads stream after stream has folded; null of any other. */
+  /** The last stream, by id, of those that a build which reads stream after stream has folded (empty: none yet); null of any other build. */
   readonly foldedUpTo: string | null;
   readonly workTotal: number;
   readonly workDone: number;

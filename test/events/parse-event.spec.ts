@@ -41,31 +41,37 @@ it.each(['2026-01-31T00:00:00.000Z', '2026-01-01T00:00:00.123456Z', '2026-01-01T
 );
 
 it.each([
-  ['workspaceId', 'w\u0000'],
-  ['tenantId', 't\u0001'],
-  ['type', 'a\u0000b'],
-  ['initiator', '\u0000'],
-])('let a queued run pass whose %s no table can keep, and which stopped every projector', (member, value) => {
-  const data = {
-    occurredAt: '2026-01-01T00:00:00.000Z',
-    workspaceId: 'w',
-    tenantId: null,
-    type: 'backup',
-    initiator: null,
-    context: {},
-    summaryCounts: null,
-    predecessorRunId: null,
-    origin: null,
-  };
-  expect(parseEvent(stored('OperationRunQueued', data)).type).toBe('OperationRunQueued');
-  expect(() => parseEvent(stored('OperationRunQueued', { ...data, [member]: value }))).toThrow(
-    new RegExp(
-      `unreadable OperationRunQueued at revision 0 .*: ${member}: must not contain control characters`,
-    ),
-  );
-});
+  ['workspaceId', 'w\u0000', 'must not contain control characters'],
+  ['tenantId', 't\u0001', 'must not contain control characters'],
+  ['tenantId', '\ud800', 'must not contain half a surrogate pair'],
+  ['type', 'a\u0000b', 'must not contain control characters'],
+  ['type', 'a'.repeat(201), 'Too big'],
+  ['initiator', '\u0000', 'must not contain control characters'],
+])(
+  'let a queued run pass whose %s no table can keep, and which stopped every projector',
+  (member, value, why) => {
+    const data = {
+      occurredAt: '2026-01-01T00:00:00.000Z',
+      workspaceId: 'w',
+      tenantId: null,
+      type: 'backup',
+      initiator: null,
+      context: {},
+      summaryCounts: null,
+      predecessorRunId: null,
+      origin: null,
+    };
+    expect(parseEvent(stored('OperationRunQueued', data)).type).toBe('OperationRunQueued');
+    expect(() => parseEvent(stored('OperationRunQueued', { ...data, [member]: value }))).toThrow(
+      new RegExp(`unreadable OperationRunQueued at revision 0 .*: ${member}: ${why}`),
+    );
+  },
+);
 
-it.each(['operation_run-', 'operation_run-a\u0001'])('took %j for the stream of a run', (streamId) => {
-  const event = { ...stored('OperationRunStarted', { occurredAt: '2026-01-01T00:00:00.000Z' }), streamId };
-  expect(() => parseEvent(event)).toThrow('not of an operation run');
-});
+it.each(['operation_run-', 'operation_run-a\u0001', `operation_run-${'a'.repeat(201)}`])(
+  'took %j for the stream of a run',
+  (streamId) => {
+    const event = { ...stored('OperationRunStarted', { occurredAt: '2026-01-01T00:00:00.000Z' }), streamId };
+    expect(() => parseEvent(event)).toThrow('not of an operation run');
+  },
+);

@@ -96,19 +96,19 @@ describe('replays', () => {
   const inStreamOrder = (store: EventStore): EventStore => store;
 
   test.each([
-    ['stream after stream', inStreamOrder, ['folding', 'indexing', 'following']],
-    ['in log order', inLogOrder, ['folding', 'loading', 'indexing', 'following']],
-  ])('a rebuild %s that was stopped in any phase goes on and ends the same', async (_, order, allPhases) => {
+    ['stream after stream', inStreamOrder],
+    ['in log order', inLogOrder],
+  ])('a rebuild %s that was stopped in any phase goes on and ends the same', async (_, order) => {
     const { pool, store } = fixture;
     const options = { ...fixture.options, store: order(store) };
-    const phases = store.readByStream || order === inLogOrder ? allPhases : [];
+    const loads = options.store.readByStream ? [] : ['loading'];
     await park();
     const request = { policyVersion: stricter, full: true };
     const generation = await startReplay(context, request, OPERATOR);
     const judge = await judgeFor(pool, generation);
     const now = async () => (await generationById(pool, generation.id))!;
     const later = [...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 20, idPrefix: 'later-' })];
-    for (const phase of phases) {
+    for (const phase of ['folding', ...loads, 'indexing', 'following']) {
       // Something to catch up with, when all else is done.
       if (phase === 'following') await fixture.write(later);
       const { events: all } = await fixture.store.pending(START, 1_000_000);

@@ -181,6 +181,35 @@ describe('a build from the log', () => {
     );
   });
 
+  test('up to an instant that was begun stream after stream cannot be emptied by an older version', async () => {
+    const { pool } = fixture;
+    const until = { at: '2026-01-01T00:40:00.000Z' };
+    const generation = await startReplay(context, { until }, OPERATOR);
+    const halting = new AbortController();
+    const small = { eventsPerPage: 60, runsPerWrite: 20 };
+    await build(generation, { ...small, onStep: () => halting.abort() }, halting.signal);
+    // What such a version does first with a build up to an instant that has begun.
+    const emptying = pool.query(
+      `truncate ${generation.schema}.run_facts;
+       update opstruth.generations set runs_loaded = 0, epoch = epoch + 1 where id = ${generation.id}`,
+    );
+    await expect(emptying).rejects.toThrow('generations_folded_in_one_order');
+    const built = await build(generation, small);
+    const other = await build(await startReplay(context, { until }, OPERATOR), small);
+    expect(await dumpGeneration(pool, built.schema)).toEqual(await dumpGeneration(pool, other.schema));
+  });
+
+  test('of which an older version had read, in log order, only what does not count, could not be built', async () => {
+    const until = { at: '2025-01-01T00:00:00.000Z' };
+    const { id } = await startReplay(context, { until }, OPERATOR);
+    await fixture.pool.query(
+      `update opstruth.generations set checkpoint_commit = 1, checkpoint_prepare = 1 where id = $1`,
+      [id],
+    );
+    const generation = (await generationById(fixture.pool, id))!;
+    expect(await build(generation, {})).toMatchObject({ state: 'ready', eventsApplied: 0 });
+  });
+
   test('that has hardly begun was said to have no lag', async () => {
     const { pool, store } = fixture;
     const generation = await startReplay(context, { full: true }, OPERATOR);

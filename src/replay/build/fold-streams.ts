@@ -30,7 +30,7 @@ const EVENTS_PER_PAGE = 1_000;
 /** What one transaction writes, and memory holds beside a page. */
 const RUNS_PER_WRITE = 1_000;
 
-/** Of a log with few long streams the checkpoint is not to stand still for long. */
+/** Of a log with few long streams more is not to be done once more after a kill. */
 const EVENTS_PER_WRITE = 40_000;
 
 export interface FoldStreamsOptions extends FoldLogOptions {
@@ -159,9 +159,10 @@ async function writeStreams(
   await inStep(client, async () => {
     const { rowCount } = await client.query(
       `update opstruth.generations
-       set folded_up_to = $3, events_applied = events_applied + $4, checkpoint_at = clock_timestamp()
+       set folded_up_to = $3, events_applied = events_applied + $4, checkpoint_at = clock_timestamp(),
+         runs_loaded = greatest(1, runs_loaded + $6)
        where id = $1 and state = 'building' and phase = 'folding' and folded_up_to = $2 and epoch = $5`,
-      [id, from, upTo, events, epoch],
+      [id, from, upTo, events, epoch, runs.length],
     );
     refuseEnded(id, rowCount);
     await sendTexts(client, schema, texts);

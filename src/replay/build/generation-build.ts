@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import { transaction } from '../../db/transaction';
+import { comparePositions, START } from '../../events/position';
 import { openProjection } from '../../projector/generation-projector';
 import type { ProjectorOptions } from '../../projector/generation-projector';
 import { generationById, isHistorical } from '../../projector/generations';
@@ -114,9 +115,14 @@ async function foldInStreamOrder(
   signal: AbortSignal,
 ): Promise<void> {
   // An older version began it in log order.
-  if (generation.foldedUpTo === null && generation.eventsApplied > 0)
+  if (generation.foldedUpTo === null && hasBegun(generation))
     await emptyGeneration(options.pool, generation, options.surfaces);
   await foldStreams(generation, options, signal);
+}
+
+/** In log order. The checkpoint moves over events that do not count as well. */
+function hasBegun({ checkpoint }: Generation): boolean {
+  return comparePositions(checkpoint, START) > 0;
 }
 
 /** Into run facts alone, of which the tables are loaded afterwards. */
@@ -127,8 +133,7 @@ async function foldInLogOrder(
 ): Promise<void> {
   const { pool, surfaces } = options;
   // Which streams had ended is known to the attempt that read them all: a killed one begins anew.
-  if (generation.untilAt !== null && generation.eventsApplied > 0)
-    await emptyGeneration(pool, generation, surfaces);
+  if (generation.untilAt !== null && hasBegun(generation)) await emptyGeneration(pool, generation, surfaces);
   await foldLog(generation, options, signal);
   if (!signal.aborted) await enterPhase(pool, generation, 'loading');
 }
@@ -192,7 +197,7 @@ async function emptyGeneration(
     async (client) => {
       const { rowCount } = await client.query(
         `update opstruth.generations
-         set checkpoint_commit = 0, checkpoint_prepare = 0, events_applied = 0, phase_done_before = 0, folded_up_to = null,
+         set checkpoint_commit = 0, checkpoint_prepare = 0, events_applied = 0, phase_done_before = 0, runs_loaded = 0, folded_up_to = null,
            folds_to_commit = null, folds_to_prepare = null, epoch = epoch + 1
          where id = $1 and state = 'building' and phase = 'folding' and epoch = $2`,
         [id, epoch],

@@ -5,7 +5,7 @@ import type { Position } from '../../events/position';
 
 export type ReadByStream = NonNullable<EventStore['readByStream']>;
 
-export interface StreamPage {
+interface StreamPage {
   readonly events: readonly StoredEvent[];
   readonly isLast: boolean;
 }

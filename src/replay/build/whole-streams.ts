@@ -19,7 +19,7 @@ export interface FoldedStreams {
   readonly events: number;
 }
 
-export interface WholeStreamsContext {
+interface WholeStreamsContext {
   readonly judge: Judge;
   readonly discardedIn: DiscardedIn;
   readonly contentOf: (run: ClassifiedRun) => SurfaceContent;
