@@ -93,7 +93,7 @@ describe('a build from the log', () => {
   }
 
   test.each([
-    [2, 1],
+    [7, 3],
     [5, 1_000],
     [1_000, 1_000],
   ])(
