@@ -211,7 +211,9 @@ describe('what the projector cannot apply', () => {
       { runId: '42', command: { kind: 'start' as const, at: '2026-01-01T00:01:00.000Z' } },
     ]);
     await fixture.catchUp();
-    expect((await listParked(pool, generation)).map(({ streamId }) => streamId)).toEqual([foreign]);
+    // EventStoreDB is asked for the streams of runs alone.
+    const parked = fixture.log.kind === 'postgres' ? [foreign] : [];
+    expect((await listParked(pool, generation)).map(({ streamId }) => streamId)).toEqual(parked);
     expect(await count(fixture, 'run_facts', 'not incomplete')).toBe(1);
   });
 
