@@ -220,16 +220,7 @@ describe('what the projector cannot apply', () => {
   test('an event of an unstorable type stopped the projector, which could not park it', async () => {
     const { pool, store, generation } = fixture;
     await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);
-    // As another writer may leave it in EventStoreDB.
-    const odd: EventStore = {
-      ...store,
-      readAll: async (...given) =>
-        (await store.readAll(...given)).map((event) =>
-          event.streamId === streamOf('bad') && event.revision === 1
-            ? { ...event, type: 'Odd\u0000\ud83d' }
-            : event,
-        ),
-    };
+    const odd = withOdd(store, 1, (event) => ({ ...event, type: 'Odd\u0000\ud83d' }));
     await fixture.catchUp(generation, { store: odd });
     expect(await listParked(pool, generation)).toMatchObject([
       { runId: 'bad', revision: 1, eventType: 'Odd\ufffd\ufffd', events: 2 },
@@ -240,16 +231,10 @@ describe('what the projector cannot apply', () => {
   test('an event with U+0000 in an id stopped the projector and every replay', async () => {
     const { pool, store, generation } = fixture;
     await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);
-    // As another writer may leave it in the log.
-    const odd: EventStore = {
-      ...store,
-      readAll: async (...given) =>
-        (await store.readAll(...given)).map((event) =>
-          event.streamId === streamOf('bad') && event.revision === 0
-            ? { ...event, data: { ...(event.data as object), workspaceId: 'w\u0000' } }
-            : event,
-        ),
-    };
+    const odd = withOdd(store, 0, (event) => ({
+      ...event,
+      data: { ...(event.data as object), workspaceId: 'w\u0000' },
+    }));
     await fixture.catchUp(generation, { store: odd });
     expect(await listParked(pool, generation)).toMatchObject([{ runId: 'bad', revision: 0, events: 3 }]);
     expect(await count(fixture, 'operations_hub_runs')).toBe(1);
@@ -301,6 +286,20 @@ describe('what the projector cannot apply', () => {
     expect(await count(fixture, 'operations_hub_runs')).toBe(2);
   });
 });
+
+/** The log as another writer may have left it: with one event of the bad run changed. */
+function withOdd(
+  store: EventStore,
+  revision: number,
+  change: (event: StoredEvent) => StoredEvent,
+): EventStore {
+  const isIt = (event: StoredEvent) => event.streamId === streamOf('bad') && event.revision === revision;
+  return {
+    ...store,
+    readAll: async (...given) =>
+      (await store.readAll(...given)).map((event) => (isIt(event) ? change(event) : event)),
+  };
+}
 
 /** The surfaces as a broken version has them: the first cannot show some runs. */
 function throwingOn(surfaces: readonly Surface[], isBad: (run: ClassifiedRun) => boolean): Surface[] {

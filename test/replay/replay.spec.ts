@@ -1,11 +1,9 @@
 import { comparisonLines } from '../../src/cli/replay-lines';
 import type { EventStore } from '../../src/event-store/event-store';
 import { ensureLiveGeneration, generationById, liveGeneration } from '../../src/projector/generations';
-import { streamOf } from '../../src/events/operation-run-events';
-import { comparePositions, formatPosition, START } from '../../src/events/position';
+import { comparePositions, START } from '../../src/events/position';
 import { createLease } from '../../src/projector/lease';
 import { judgeFor } from '../../src/projector/live-classification';
-import { listParked } from '../../src/projector/parked-streams';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import { checkCutover, cutOver } from '../../src/replay/cutover';
 import { buildGeneration } from '../../src/replay/build/generation-build';
@@ -312,51 +310,6 @@ describe('replays', () => {
     await expect(startReplay(context, { policyVersion: 999 }, OPERATOR)).rejects.toThrow(
       'no policy version 999',
     );
-  });
-
-  test('a historical generation shows what had happened by then, stays there, and cannot go live', async () => {
-    const until = '2026-01-01T00:20:00.000Z';
-    const built = await build(await startReplay(context, { until: { at: until } }, OPERATOR));
-    const { rows } = await fixture.pool.query<{ runs: number }>(
-      `select count(*)::int as runs from ${built.schema}.run_facts`,
-    );
-    const queued = await fixture.store.readAll(START, 1_000_000, { types: ['OperationRunQueued'] });
-    const expected = queued.filter(({ data }) => (data as { occurredAt: string }).occurredAt <= until);
-    expect(rows[0]!.runs).toBe(expected.length);
-    expect(rows[0]!.runs).toBeGreaterThan(50);
-    expect(rows[0]!.runs).toBeLessThan(WORKLOAD.runs);
-    await expect(checkCutover(context, built.id, GATE, AS_OF)).rejects.toThrow('historical');
-    await retireGeneration(context, built.id, OPERATOR);
-  });
-
-  test('a payload without any members ended every build up to an instant', async () => {
-    const payloads = [null, 7, 'text', {}];
-    for (const [n, data] of payloads.entries())
-      await fixture.writeRaw(`no-members-${n}`, 0, 'OperationRunQueued', data);
-    const built = await build(await startReplay(context, { until: { at: AS_OF } }, OPERATOR));
-    expect(built.state).toBe('ready');
-    const parked = (await listParked(fixture.pool, built)).map(({ streamId }) => streamId);
-    expect(parked.sort()).toEqual(payloads.map((_, n) => streamOf(`no-members-${n}`)));
-  });
-
-  test('a historical generation up to an end that is still to come is refused', async () => {
-    const tomorrow = '2026-01-02T00:00:00.000Z';
-    await expect(startReplay(context, { until: { at: tomorrow } }, OPERATOR)).rejects.toMatchObject({
-      code: 'unprocessable',
-      message: `${tomorrow} is in the future: it is ${AS_OF} here`,
-    });
-    const tail = await fixture.store.tail();
-    const beyond = { commit: tail.commit, prepare: tail.prepare + 1n };
-    await expect(startReplay(context, { until: { position: beyond } }, OPERATOR)).rejects.toMatchObject({
-      code: 'unprocessable',
-      message: expect.stringMatching(/is beyond the end of the log, which is at/) as string,
-    });
-    // Now, and the last event, are there.
-    for (const until of [{ at: AS_OF }, { position: tail }]) await startReplay(context, { until }, OPERATOR);
-    const { rows } = await fixture.pool.query<{ until: string }>(
-      `select details->>'until' as until from opstruth.audit_entries where action = 'replay.start' order by id`,
-    );
-    expect(rows).toEqual([{ until: AS_OF }, { until: formatPosition(tail) }]);
   });
 
   test('a stream that parks in the new generation and not in the live one blocks the cutover', async () => {
