@@ -2,6 +2,7 @@ import { UnreadableEventError, parseEvent } from '../../src/events/parse-event';
 import type { StoredEvent } from '../../src/events/operation-run-events';
 import { START } from '../../src/events/position';
 import { metadata } from '../domain/story';
+import { queuedData } from '../support/queue-command';
 
 const stored = (type: string, data: unknown): StoredEvent => ({
   eventId: 'e',
@@ -50,17 +51,7 @@ it.each([
 ])(
   'let a queued run pass whose %s no table can keep, and which stopped every projector',
   (member, value, why) => {
-    const data = {
-      occurredAt: '2026-01-01T00:00:00.000Z',
-      workspaceId: 'w',
-      tenantId: null,
-      type: 'backup',
-      initiator: null,
-      context: {},
-      summaryCounts: null,
-      predecessorRunId: null,
-      origin: null,
-    };
+    const data = queuedData('2026-01-01T00:00:00.000Z');
     expect(parseEvent(stored('OperationRunQueued', data)).type).toBe('OperationRunQueued');
     expect(() => parseEvent(stored('OperationRunQueued', { ...data, [member]: value }))).toThrow(
       new RegExp(`unreadable OperationRunQueued at revision 0 .*: ${member}: ${why}`),

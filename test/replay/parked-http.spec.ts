@@ -1,6 +1,7 @@
 import { streamOf } from '../../src/events/operation-run-events';
 import { discardAs, mendableIn, retryAs } from '../../src/replay/parked-actions';
 import { dumpGeneration } from '../support/projection';
+import { queuedData } from '../support/queue-command';
 import { createReplaysApp, READER } from './replays-app';
 import type { ReplaysApp } from './replays-app';
 
@@ -70,17 +71,7 @@ test('what was retried in the live generation stayed parked in the standby; what
   const { generation, parkedContext } = await mendableIn(app.context, id);
   const { store } = parkedContext;
   // As mended code reads it.
-  const data = {
-    occurredAt: '2026-01-01T00:00:00.000Z',
-    workspaceId: 'w1',
-    tenantId: null,
-    type: 'sync',
-    initiator: null,
-    origin: null,
-    context: {},
-    summaryCounts: null,
-    predecessorRunId: null,
-  };
+  const data = queuedData('2026-01-01T00:00:00.000Z');
   let reads = 0;
   const mended = (readsAtMost: number) => ({
     ...parkedContext,

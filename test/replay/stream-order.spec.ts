@@ -14,6 +14,7 @@ import { abortReplay, retireGeneration, startReplay } from '../../src/replay/rep
 import { simulateWorkload } from '../../src/simulator/workload';
 import { createProjectionFixture, dumpGeneration, TEST_POLICY } from '../support/projection';
 import { inLogOrder } from '../support/log-order';
+import { queuedData } from '../support/queue-command';
 import { createReplayWorld, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
@@ -45,17 +46,7 @@ describe('a build from the log', () => {
     return (await generationById(fixture.pool, generation.id))!;
   }
 
-  const queued = {
-    occurredAt: at(0),
-    workspaceId: 'w',
-    tenantId: 't',
-    type: 'backup',
-    initiator: null,
-    context: {},
-    summaryCounts: null,
-    predecessorRunId: null,
-    origin: null,
-  };
+  const queued = queuedData(at(0));
   const beats = async (runId: string, from: number, count: number) => {
     for (let revision = from; revision < from + count; revision++)
       await fixture.writeRaw(runId, revision, 'OperationRunProgressed', {

@@ -18,3 +18,9 @@ export function queueCommand(at: string, over: Partial<QueueCommand> = {}): Queu
     ...over,
   };
 }
+
+/** The payload of the event that such a command leads to. */
+export function queuedData(at: string): object {
+  const { kind: _, at: occurredAt, ...rest } = queueCommand(at);
+  return { occurredAt, ...rest };
+}
