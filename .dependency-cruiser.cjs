@@ -118,7 +118,8 @@ module.exports = {
       from: { path: '^projections/[^/]+/' },
       to: {
         path: '^(src|bench|test)/',
-        pathNot: '^src/((classifier|domain|events|db|http|auth)/|projector/(surface|run-columns)\\.ts$)',
+        pathNot:
+          '^src/((classifier|domain|events|db|http|auth)/|projector/(surface|run-columns|run-tables)\\.ts$)',
       },
     },
     {

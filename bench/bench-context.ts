@@ -30,13 +30,19 @@ export interface LogTarget {
   readonly eventStoreUrl?: string;
 }
 
+/**
+ * What a replay reads, and what it changes: the whole log under other deadlines; the run facts under other deadlines, which
+ * concern active runs; the run facts under another class of an outcome, which concerns all.
+ */
+export type Rebuilding = 'log' | 'facts-deadlines' | 'facts-outcomes';
+
 export type Task =
   | { readonly kind: 'import'; readonly databaseUrl: string; readonly folder: string }
   | { readonly kind: 'project'; readonly databaseUrl: string }
   /** Without `eventStoreUrl` the log is PostgreSQL's. */
   | ({ readonly kind: 'append' | 'subscribe'; readonly events: number } & LogTarget)
   /** `events` of what was measured: events of a full rebuild, runs of one from facts. */
-  | { readonly kind: 'rebuild'; readonly databaseUrl: string; readonly full: boolean };
+  | { readonly kind: 'rebuild'; readonly databaseUrl: string; readonly by: Rebuilding };
 
 export interface RunningServer {
   readonly url: string;

@@ -15,8 +15,8 @@ export const queriesBenchmark: Benchmark = {
   name: 'queries',
   about:
     'Time to answer, over HTTP against a server (api role alone, nothing else going on) in a process of its own, of ' +
-    'tenant-summary, workspace-summary, hub, hub-workspace-class, hub-type-outcome, system-summary, stuck, run-detail ' +
-    'and progress, one request after the other and (x4) four at a time, on busy and quiet tenants as they come. The ' +
+    'tenant-summary, workspace-summary, recent, hub, hub-workspace-class, hub-type-outcome, system-summary, stuck, ' +
+    'run-detail and progress, one request after the other and (x4) four at a time, on busy and quiet tenants as they come. The ' +
     "read tables are filled by COPY with what the surfaces' own functions make of simulated runs, then indexed, vacuumed " +
     'and analysed. Limit: GET /health/live in the same way, which asks the database nothing. Figures: ' +
     'queries.<runs>.<query>[.x4].p50 and .p99',

@@ -30,6 +30,11 @@ export function queryRequests({ workspaces, tenantsPerWorkspace, runId, runs }: 
   return [
     { name: 'tenant-summary', plane: 'admin', path: (nth) => `${tenant(nth)}/operations/summary` },
     { name: 'workspace-summary', plane: 'admin', path: (nth) => `${workspace(nth)}/operations/summary` },
+    {
+      name: 'recent',
+      plane: 'admin',
+      path: (nth) => `${nth % 2 === 0 ? workspace(nth) : tenant(nth)}/operations/recent`,
+    },
     { name: 'hub', plane: 'admin', path: () => '/admin/operations' },
     {
       name: 'hub-workspace-class',

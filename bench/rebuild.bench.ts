@@ -5,7 +5,7 @@ import { createGeneration } from '../src/projector/generations';
 import { readStates } from '../src/projector/run-states';
 import { sendTexts, TableLoad } from '../src/replay/build/table-load';
 import type { Runtime } from '../src/runtime/runtime';
-import type { Benchmark } from './bench-context';
+import type { Benchmark, Rebuilding } from './bench-context';
 import { withBenchRuntime } from './bench-runtime';
 import { figure } from './figures';
 import { measureProjection } from './projection.bench';
@@ -19,15 +19,18 @@ export const rebuildBenchmark: Benchmark = {
   name: 'rebuild',
   about:
     'A replay by other rules beside the live generation, from the log (full) and from the live run facts, until it is ' +
-    'ready: load, indexes, analysis, judging anew, catching up. Limits: ordered read + parse + fold in one thread; COPY of the same ' +
-    'rows into tables without secondary indexes. Figures: rebuild.full, rebuild.facts, rebuild.memory, ' +
+    'ready: load, indexes, analysis, judging anew, catching up. From the facts once by other deadlines, which concern the active ' +
+    'runs, and once by another class of an outcome, for which all are judged. Limits: ordered read + parse + fold in one thread; COPY of the same ' +
+    'rows into tables without secondary indexes. Figures: rebuild.full, rebuild.facts (deadlines), rebuild.facts-outcomes, rebuild.memory, ' +
     'rebuild.read-parse-limit, rebuild.copy-limit',
   async run(context) {
     const { databaseUrl } = await measureProjection(context);
+    const rebuild = (by: Rebuilding) => context.launcher.measure({ kind: 'rebuild', databaseUrl, by });
     context.say('rebuilding it from the log');
-    const full = await context.launcher.measure({ kind: 'rebuild', databaseUrl, full: true });
-    context.say('rebuilding it from the run facts');
-    const facts = await context.launcher.measure({ kind: 'rebuild', databaseUrl, full: false });
+    const full = await rebuild('log');
+    context.say('rebuilding it from the run facts, by other deadlines and by other classes of outcomes');
+    const deadlines = await rebuild('facts-deadlines');
+    const outcomes = await rebuild('facts-outcomes');
     context.say('measuring the limits: ordered read and parse, COPY of the same rows');
     const limits = await withBenchRuntime(databaseUrl, async (runtime) => ({
       read: await orderedReadRate(runtime),
@@ -38,11 +41,17 @@ export const rebuildBenchmark: Benchmark = {
         aim: AIM_EVENTS_PER_SECOND,
         limit: limits.read,
       }),
-      figure('rebuild.facts', facts.events / facts.seconds, 'runs/s', {
+      figure('rebuild.facts', deadlines.events / deadlines.seconds, 'runs/s', {
         aim: AIM_RUNS_PER_SECOND,
         limit: limits.copy,
       }),
-      figure('rebuild.memory', Math.max(full.peakMb, facts.peakMb), 'MB', { aim: AIM_MB }),
+      figure('rebuild.facts-outcomes', outcomes.events / outcomes.seconds, 'runs/s', {
+        aim: AIM_RUNS_PER_SECOND,
+        limit: limits.copy,
+      }),
+      figure('rebuild.memory', Math.max(full.peakMb, deadlines.peakMb, outcomes.peakMb), 'MB', {
+        aim: AIM_MB,
+      }),
       figure('rebuild.read-parse-limit', limits.read, 'events/s'),
       figure('rebuild.copy-limit', limits.copy, 'runs/s'),
     );

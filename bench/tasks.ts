@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { surfaces } from '../projections/surfaces';
-import { parsePolicy } from '../src/classifier/policy';
+import { defaultPolicy } from '../src/classifier/policy';
 import type { Policy } from '../src/classifier/policy';
 import type { Append } from '../src/event-store/event-store';
 import { START } from '../src/events/position';
@@ -12,7 +12,7 @@ import type { OperatorContext } from '../src/replay/operator-context';
 import { proposePolicy } from '../src/replay/propose-policy';
 import { abortReplay, startReplay } from '../src/replay/replays';
 import type { Runtime } from '../src/runtime/runtime';
-import type { Measured, Task } from './bench-context';
+import type { Measured, Rebuilding, Task } from './bench-context';
 import { withBenchRuntime } from './bench-runtime';
 import { appendAll, benchCommands, countEvents, decidedAppends, LOG_CHUNK } from './simulated-events';
 
@@ -36,7 +36,7 @@ function workOf(task: Task, runtime: Runtime): Promise<{ events: number; seconds
     case 'project':
       return project(runtime);
     case 'rebuild':
-      return rebuild(runtime, task.full);
+      return rebuild(runtime, task.by);
     case 'append':
       return append(runtime, task.events);
     case 'subscribe':
@@ -92,18 +92,25 @@ async function project({ config, pool, store, generation, live }: Runtime) {
   return { events, seconds: (performance.now() - begun) / 1000 };
 }
 
-/** Every run that has not ended goes stale at another instant. */
-const SHORTER_LIMITS: Policy = parsePolicy({
-  defaults: { queuedStaleAfterSeconds: 61, runningStaleAfterSeconds: 241, reconcileAfterSeconds: 1_801 },
-});
+/** The policy in force with what `by` changes. */
+function changedPolicy(by: Rebuilding): Policy {
+  const policy = defaultPolicy();
+  if (by === 'facts-outcomes')
+    return { ...policy, outcomeClasses: { ...policy.outcomeClasses, partially_succeeded: 'none' } };
+  // Of every type: each run that has not ended goes stale at another instant.
+  const shorter = { queuedStaleAfterSeconds: 61, runningStaleAfterSeconds: 241 };
+  const types = { ...policy.types };
+  for (const type in types) types[type] = { ...types[type], ...shorter };
+  return { ...policy, defaults: { ...policy.defaults, ...shorter }, types };
+}
 
 const OPERATOR = { actor: 'bench', reason: null };
 
 /** Builds a generation of other rules beside the live one until it is ready, and drops it. */
-async function rebuild({ config, pool, store, live, clock }: Runtime, full: boolean) {
+async function rebuild({ config, pool, store, live, clock }: Runtime, by: Rebuilding) {
   const context: OperatorContext = { pool, store, surfaces, clock, judge: () => live.current() };
-  const { version: policyVersion } = await proposePolicy(pool, SHORTER_LIMITS, OPERATOR);
-  const generation = await startReplay(context, { full, policyVersion }, OPERATOR);
+  const { version: policyVersion } = await proposePolicy(pool, changedPolicy(by), OPERATOR);
+  const generation = await startReplay(context, { full: by === 'log', policyVersion }, OPERATOR);
   const judge = await judgeFor(pool, generation);
   const begun = performance.now();
   const options = { pool, store, surfaces, judge, batchSize: config.projectorBatchSize };

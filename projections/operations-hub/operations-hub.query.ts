@@ -10,9 +10,9 @@ import { cellsMatching, countRows } from '../../src/http/summary-sql';
 import type { RunCountTable, RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  operations_hub_counts: RunCountTable;
-  operations_hub_workspace_counts: RunWorkspaceTable;
-  operations_hub_runs: RunListTable;
+  run_counts: RunCountTable;
+  run_workspace_counts: RunWorkspaceTable;
+  runs: RunListTable;
 }
 
 /** Each tab by what it adds to the filters that all of them share. */
@@ -34,12 +34,12 @@ export async function hubRuns(view: RunView, page: PageParameters) {
   const shared = sharedFilter(filter);
   const after = view.after(page);
   const byTenant = !ofWholeWorkspaces(filter, scope);
-  const counts = byTenant ? 'operations_hub_counts' : 'operations_hub_workspace_counts';
+  const counts = byTenant ? 'run_counts' : 'run_workspace_counts';
   const { meta, rows } = await view.read(
     (db: Kysely<Tables>) => ({
       runs: newestRuns(
         db,
-        'operations_hub_runs',
+        'runs',
         { filter, scope, asOf, after, limit: page.limit },
         { table: counts, filter: shared, byTenant },
       ),

@@ -9,7 +9,7 @@ import type { PageParameters } from '../../src/http/read-request';
 import type { RunListTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  progress_overlay_runs: RunListTable;
+  active_runs: RunListTable;
 }
 
 /** A page of the active runs, how many the filter leaves, and how many there are on the path at all. */
@@ -18,8 +18,8 @@ export async function activeRuns(view: RunView, page: PageParameters) {
   return view.read(
     (db: Kysely<Tables>) => ({
       runs: db
-        .selectFrom('progress_overlay_runs')
-        .select(runOf(db, 'progress_overlay_runs'))
+        .selectFrom('active_runs')
+        .select(runOf(db, 'active_runs'))
         .where(listed(view.selection))
         .where(olderThan(after, 'queued_at'))
         .orderBy('queued_at', 'desc')
@@ -27,7 +27,7 @@ export async function activeRuns(view: RunView, page: PageParameters) {
         .limit(pageRows(page))
         .$castTo<ListedRun>(),
       counts: db
-        .selectFrom('progress_overlay_runs')
+        .selectFrom('active_runs')
         .select([
           sql<number>`count(*)`.as('active'),
           sql<number>`count(*) filter (where ${listed(view.selection)})`.as('listed'),

@@ -1,26 +1,28 @@
 import type { Kysely } from 'kysely';
-import { listed, olderThan, pageRows, runOf } from '../../src/http/run-filter-list';
-import type { ListedRun } from '../../src/http/run-filter-list';
+import { isBeyondRanges, newestRuns } from '../../src/http/run-filter-list';
 import type { RunView } from '../../src/http/run-view';
 import type { PageParameters } from '../../src/http/read-request';
-import type { RunListTable } from '../../src/projector/run-columns';
+import type { RunCountTable, RunListTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  recent_operations_runs: RunListTable;
+  run_counts: RunCountTable;
+  runs: RunListTable;
 }
 
 /** A page of the view's runs, newest first. */
 export async function recentRuns(view: RunView, page: PageParameters) {
   const after = view.after(page);
-  return view.read((db: Kysely<Tables>) => ({
-    runs: db
-      .selectFrom('recent_operations_runs')
-      .select(runOf(db, 'recent_operations_runs'))
-      .where(listed(view.selection))
-      .where(olderThan(after, 'queued_at'))
-      .orderBy('queued_at', 'desc')
-      .orderBy('run_id', 'desc')
-      .limit(pageRows(page))
-      .$castTo<ListedRun>(),
-  }));
+  const { selection } = view;
+  const { problemClass: _class, active: _active, ...filter } = selection.filter;
+  return view.read(
+    (db: Kysely<Tables>) => ({
+      runs: newestRuns(
+        db,
+        'runs',
+        { ...selection, after, limit: page.limit },
+        { table: 'run_counts', filter, byTenant: true },
+      ),
+    }),
+    { lookup: !isBeyondRanges(selection.filter) },
+  );
 }

@@ -7,8 +7,8 @@ import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql
 import type { RunListTable, RunWorkspaceTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  system_runs_counts: RunWorkspaceTable;
-  system_runs_runs: RunListTable;
+  run_workspace_counts: RunWorkspaceTable;
+  runs: RunListTable;
 }
 
 /** A page of the platform's runs, newest first. */
@@ -19,9 +19,9 @@ export async function platformRuns(view: RunView, page: PageParameters) {
     (db: Kysely<Tables>) => ({
       runs: newestRuns(
         db,
-        'system_runs_runs',
+        'runs',
         { ...view.selection, after, limit: page.limit },
-        { table: 'system_runs_counts', filter, byTenant: false },
+        { table: 'run_workspace_counts', filter, byTenant: false },
       ),
     }),
     { lookup: !isBeyondRanges(view.filter) },
@@ -33,7 +33,7 @@ export async function countsByWorkspace(view: RunView) {
   const { meta, rows } = await view.read(
     (db: Kysely<Tables>) => ({
       cells: db
-        .selectFrom('system_runs_counts')
+        .selectFrom('run_workspace_counts')
         .select(['workspace_id as place', ...bucketSums()])
         .groupBy('workspace_id')
         .orderBy('workspace_id'),

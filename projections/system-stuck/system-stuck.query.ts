@@ -10,7 +10,7 @@ import type { PageParameters } from '../../src/http/read-request';
 import type { RunListTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  system_stuck_runs: RunListTable;
+  active_runs: RunListTable;
 }
 
 /** A page of the stuck, the longest stuck first. */
@@ -19,8 +19,8 @@ export async function stuckRuns(view: RunView, page: PageParameters) {
   return view.read(
     (db: Kysely<Tables>) => ({
       runs: db
-        .selectFrom('system_stuck_runs')
-        .select(runOf(db, 'system_stuck_runs'))
+        .selectFrom('active_runs')
+        .select(runOf(db, 'active_runs'))
         .where(hasProblemClass(['active_stale_attention'], view.asOf))
         .where(listed(view.selection))
         .where(staleSince(after))

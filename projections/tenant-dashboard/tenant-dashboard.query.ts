@@ -7,14 +7,14 @@ import { countsAt, bucketSums, countRows } from '../../src/http/summary-sql';
 import type { RunSummaryTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  tenant_dashboard_counts: RunSummaryTable;
+  run_summary_counts: RunSummaryTable;
 }
 
 /** The tenant's counts at the view's instant. */
 export async function tenantCounts(view: RunView) {
   const snapshot = await view.read(
     (db: Kysely<Tables>) => ({
-      cells: db.selectFrom('tenant_dashboard_counts').select(bucketSums()).where(inScope(view.scope)),
+      cells: db.selectFrom('run_summary_counts').select(bucketSums()).where(inScope(view.scope)),
       stale: staleRuns(db, view.selection).select(countRows()),
     }),
     LOOKUP,

@@ -7,7 +7,7 @@ import { bucketSums, countRows, countsByPlace } from '../../src/http/summary-sql
 import type { RunSummaryTable } from '../../src/projector/run-columns';
 
 interface Tables {
-  workspace_overview_counts: RunSummaryTable;
+  run_summary_counts: RunSummaryTable;
 }
 
 /** The counts of each tenant that has runs, the tenantless ones last, at the view's instant. */
@@ -15,7 +15,7 @@ export async function countsByTenant(view: RunView) {
   const { meta, rows } = await view.read(
     (db: Kysely<Tables>) => ({
       cells: db
-        .selectFrom('workspace_overview_counts')
+        .selectFrom('run_summary_counts')
         .select(['tenant_id as place', ...bucketSums()])
         .where(inScope(view.scope))
         .groupBy('tenant_id')

@@ -5,7 +5,7 @@ import { problemClassAt } from '../classifier/class-sql';
 import type { ProblemClass } from '../domain/classification';
 import { PROBLEM_CLASSES } from '../domain/classification';
 import type { Instant } from '../events/instant';
-import type { Columns, Row, SurfaceTable } from '../projector/surface';
+import type { Row, SurfaceTable } from '../projector/surface';
 import type { Differences } from './audit-differences';
 
 const BUCKETS = [...PROBLEM_CLASSES, 'all'] as const;
@@ -25,48 +25,43 @@ interface Counted {
   readonly n: number;
 }
 
+/** The keyed tables that have a row of every run, and those that have one of every active run. */
+export interface TablesShowing {
+  readonly all: ReadonlySet<SurfaceTable>;
+  readonly active: ReadonlySet<SurfaceTable>;
+}
+
 /**
  * At one instant every bucket equals the list behind it, place by place: counted cells with the stale moved from `none`,
- * lists of every run (`whole`), and tables of deadlines. A class is decided by the SQL that every query uses.
+ * lists of every run, and the stuck among lists of the active. A class is decided by the SQL that every query uses.
  */
 export async function compareBuckets(
   client: PoolClient,
   /** Asked for SQL only: the statements belong into the transaction of `client`. */
   compiler: Kysely<unknown>,
   schema: string,
-  { tables, whole }: { readonly tables: readonly SurfaceTable[]; readonly whole: ReadonlySet<SurfaceTable> },
+  { tables, shown }: { readonly tables: readonly SurfaceTable[]; readonly shown: TablesShowing },
   asOf: Instant,
   differences: Differences,
 ): Promise<void> {
-  const byPlace = (
-    from: string,
-    problemClass: RawBuilder<unknown>,
-    count = sql`count(*)`,
-    where = sql`true`,
-  ) =>
-    run<Counted>(
-      client,
-      compiler,
-      sql`select workspace_id, tenant_id, ${problemClass} as class, ${count}::int as n
-          from ${sql.table(`${schema}.${from}`)} where ${where} group by 1, 2, 3`,
+  const byPlace = async (from: string) =>
+    placesOf(
+      await run<Counted>(
+        client,
+        compiler,
+        sql`select workspace_id, tenant_id, ${problemClassAt(asOf)} as class, count(*)::int as n
+            from ${sql.table(`${schema}.${from}`)} group by 1, 2, 3`,
+      ),
     );
-  const truth = placesOf(await byPlace('run_facts', problemClassAt(asOf)));
+  const truth = await byPlace('run_facts');
   const inWorkspaces = rolledUp(truth);
 
   for (const table of tables) {
     const { name, columns } = table;
-    if (table.kind === 'keyed' && 'tenant_id' in columns) {
-      if (whole.has(table) && 'problem_class' in columns && 'stale_at' in columns)
-        compare(name, placesOf(await byPlace(name, problemClassAt(asOf))), truth, BUCKETS, differences);
-      if (isDeadline(columns)) {
-        const past = await byPlace(
-          name,
-          sql`'active_stale_attention'`,
-          sql`count(*)`,
-          sql`stale_at < ${asOf}::timestamptz`,
-        );
-        compare(name, placesOf(past), truth, ['active_stale_attention'], differences);
-      }
+    const isJudged = ['tenant_id', 'problem_class', 'stale_at'].every((column) => column in columns);
+    if (table.kind === 'keyed' && isJudged && shown.active.has(table)) {
+      const buckets = shown.all.has(table) ? BUCKETS : (['active_stale_attention'] as const);
+      compare(name, await byPlace(name), truth, buckets, differences);
     }
     if (table.kind === 'counted' && 'problem_class' in columns) {
       const expected = 'tenant_id' in columns ? truth : inWorkspaces;
@@ -141,9 +136,4 @@ function add(places: Places, cell: Row, counts: Partial<Record<Bucket, number>>)
   const place = places.get(key) ?? { cell, counts: empty };
   for (const bucket of BUCKETS) place.counts[bucket] += counts[bucket] ?? 0;
   places.set(key, place);
-}
-
-/** A table that holds a run only while a deadline lies ahead or has passed: its range up to now is what is stuck. */
-function isDeadline({ stale_at }: Columns): boolean {
-  return stale_at?.type === 'timestamptz' && !stale_at.nullable;
 }

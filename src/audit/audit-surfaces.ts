@@ -16,6 +16,7 @@ import type { SurfaceContent } from '../projector/surface-content';
 import { FACTS, factsRow } from '../projector/engine-rows';
 import type { AuditContext, AuditReport } from './audit';
 import { compareBuckets } from './audit-buckets';
+import type { TablesShowing } from './audit-buckets';
 import { Recount } from './audit-cells';
 import { Differences } from './audit-differences';
 import { inSnapshot } from '../db/transaction';
@@ -49,17 +50,17 @@ export async function auditSurfaces(
     const { schema } = generation;
     const recount = new Recount(tables);
     const parked = await parkedRevisions(client, schema);
-    const whole = new Set<SurfaceTable>(tables.filter(({ kind }) => kind === 'keyed'));
+    const shown = { all: keyedOf(tables), active: keyedOf(tables) };
     let runs = 0;
     for await (const rows of factsInLots(client, schema)) {
       const lot: ShownRun[] = [];
       for (const row of rows) {
-        const shown = show(row, judge, tables, parked, differences);
-        if (!shown) continue;
-        lot.push(shown);
-        recount.add(shown.run, shown.content);
+        const one = show(row, judge, tables, parked, differences);
+        if (!one) continue;
+        lot.push(one);
+        recount.add(one.run, one.content);
       }
-      await compareLot(client, schema, tables, lot, whole, differences);
+      await compareLot(client, schema, tables, lot, shown, differences);
       runs += rows.length;
     }
     // A run whose first event is parked has no facts; any other parked one must have been seen.
@@ -67,7 +68,7 @@ export async function auditSurfaces(
       if (revision > 0) differences.addRow(FACTS, runId, null, { run_id: runId });
     await findStrays(client, schema, tables, differences);
     await recount.compare(client, schema, differences);
-    await compareBuckets(client, kyselyOn(pool), schema, { tables, whole }, asOf, differences);
+    await compareBuckets(client, kyselyOn(pool), schema, { tables, shown }, asOf, differences);
     return {
       generation: generation.id,
       position: formatPosition(generation.checkpoint),
@@ -78,6 +79,10 @@ export async function auditSurfaces(
       found: differences.first,
     };
   });
+}
+
+function keyedOf(tables: readonly SurfaceTable[]): Set<SurfaceTable> {
+  return new Set(tables.filter(({ kind }) => kind === 'keyed'));
 }
 
 interface ShownRun {
@@ -138,7 +143,7 @@ async function compareLot(
   schema: string,
   tables: readonly SurfaceTable[],
   lot: readonly ShownRun[],
-  whole: Set<SurfaceTable>,
+  shown: Record<keyof TablesShowing, Set<SurfaceTable>>,
   differences: Differences,
 ): Promise<void> {
   const keys = lot.map(({ run }) => ({ workspaceId: run.facts.workspaceId, runId: run.facts.runId }));
@@ -147,7 +152,10 @@ async function compareLot(
     const stored = await rowsOfRuns(client, schema, table, keys);
     for (const { run, content } of lot) {
       const expected = rowOf(content, index, table);
-      if (expected === null) whole.delete(table);
+      if (expected === null) {
+        shown.all.delete(table);
+        if (run.facts.status !== 'completed') shown.active.delete(table);
+      }
       differences.addRow(table, run.facts.runId, stored.get(run.facts.runId) ?? null, expected);
     }
   }

@@ -4,7 +4,7 @@ import type { Scope } from '../auth/principal';
 import { inScope } from '../auth/scope-sql';
 import type { RunDocument } from '../classifier/run-row';
 import { oneOf } from '../db/one-of';
-import type { RunDeadlineTable, RunFactsTable, RunListTable } from '../projector/run-columns';
+import type { RunFactsTable, RunListTable } from '../projector/run-columns';
 import type { Keyset } from './cursor';
 import { MAX_LIMIT } from './read-request';
 import { rangesOf } from './run-filter-ranges';
@@ -150,10 +150,10 @@ function ofTypes({ type }: RunFilter): RawBuilder<SqlBool> {
 
 type Selection = Pick<ListRequest, 'filter' | 'scope' | 'asOf'>;
 
-/** The runs under the filter that are past their deadline at `asOf`, from the one table of those that have one. */
+/** The runs under the filter that are past their deadline at `asOf`, from the one table of those that may be. */
 export function staleRuns<DB>(db: Kysely<DB>, { filter, scope, asOf }: Selection) {
   const stale: RunFilter = { ...filter, problemClass: ['active_stale_attention'] };
-  return (db as unknown as Kysely<{ run_deadlines: RunDeadlineTable }>)
-    .selectFrom('run_deadlines')
+  return (db as unknown as Kysely<{ active_runs: RunListTable }>)
+    .selectFrom('active_runs')
     .where(listed({ filter: stale, scope, asOf }));
 }

@@ -42,13 +42,6 @@ export const runWorkspaceColumns = {
   lineage: { type: 'text' },
 } as const satisfies Columns;
 
-/** When a run that is still heard from goes stale: what turns counted cells into classes at any instant. */
-export const runDeadlineColumns = {
-  ...runFilterColumns,
-  run_id: { type: 'text' },
-  stale_at: { type: 'timestamptz' },
-} as const satisfies Columns;
-
 /** A list of runs: what it filters and sorts by. What is shown of them is kept once for all lists, in `run_facts`. */
 export const runListColumns = {
   ...runFilterColumns,
@@ -94,17 +87,11 @@ export interface RunSummaryTable extends Omit<RunFilterTable, 'type'> {
   n: number;
 }
 
-export interface RunDeadlineTable extends RunFilterTable {
-  run_id: string;
-  stale_at: string;
-}
-
 export interface RunWorkspaceTable extends Omit<RunFilterTable, 'tenant_id'> {
   n: number;
 }
 
-/** Queued or running: the runs that overlay, stuck list and deadlines know, and no other. */
-export function isActive(run: ClassifiedRun): boolean {
+function isActive(run: ClassifiedRun): boolean {
   return run.facts.status !== 'completed';
 }
 
@@ -155,36 +142,15 @@ function lineageColumn({ evidence }: RunFacts): string {
   return evidence ? 'reconciled_stale' : 'none';
 }
 
-/** Null for a run that no clock can make stale: completed, or left alone by policy. */
-export function runDeadline(run: ClassifiedRun): Row | null {
-  const { problem_class, stale_at } = classColumns(run);
-  if (!isActive(run) || stale_at === null) return null;
-  const { facts } = run;
-  return {
-    workspace_id: facts.workspaceId,
-    tenant_id: facts.tenantId,
-    type: facts.type,
-    status: facts.status,
-    outcome: facts.outcome,
-    problem_class,
-    resolution: facts.resolution,
-    lineage: lineageColumn(facts),
-    run_id: facts.runId,
-    stale_at,
-  };
+/** Null for a run that has ended. */
+export function activeRunRow(run: ClassifiedRun): Row | null {
+  return isActive(run) ? runListRow(run) : null;
 }
 
-/**
- * Several tables keep the same row of one run, and are shown it one after the other: the last row made is enough to
- * make it once. A longer memory would hold a second copy of every run that the projector has at hand.
- */
-let lastListRow: { readonly run: ClassifiedRun; readonly row: Row } | null = null;
-
 export function runListRow(run: ClassifiedRun): Row {
-  if (lastListRow?.run === run) return lastListRow.row;
   const { facts } = run;
   const { problem_class, stale_at } = classColumns(run);
-  const row = {
+  return {
     workspace_id: facts.workspaceId,
     tenant_id: facts.tenantId,
     type: facts.type,
@@ -197,6 +163,4 @@ export function runListRow(run: ClassifiedRun): Row {
     stale_at,
     queued_at: facts.queuedAt,
   };
-  lastListRow = { run, row };
-  return row;
 }

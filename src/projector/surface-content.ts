@@ -1,13 +1,12 @@
 import type { ClassifiedRun } from '../classifier/classified-run';
-import { runDeadlines } from './run-deadlines';
 import type { CountedTable, KeyedTable, Row, Surface, SurfaceTable } from './surface';
 
 /** What each table shows of one run, in the order of `tablesOf`: a row or none, or the cells that it counts in. */
 export type SurfaceContent = readonly (Row | null | readonly Row[])[];
 
-/** The tables that rows and counts go to: the engine's own and those of the surfaces. */
+/** The tables of the surfaces, each once however many of them read it. */
 export function tablesOf(surfaces: readonly Surface[]): SurfaceTable[] {
-  return [runDeadlines, ...surfaces.flatMap((surface) => surface.tables)];
+  return [...new Set(surfaces.flatMap((surface) => surface.tables))];
 }
 
 export function contentOf(tables: readonly SurfaceTable[], run: ClassifiedRun): SurfaceContent {

@@ -7,6 +7,7 @@ import type { ClassifiedRun } from '../classifier/classified-run';
 export interface Surface {
   /** The folder's name, and `from=` in every link that leaves this surface. */
   readonly name: string;
+  /** All that its queries read, besides `run_facts`. Several surfaces may name the same table: see `run-tables.ts`. */
   readonly tables: readonly SurfaceTable[];
 }
 

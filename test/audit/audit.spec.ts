@@ -130,8 +130,8 @@ describe('a generation that says what the log says', () => {
     // From everywhere, not the first ones of the order.
     expect(some.at(-1)! > all[150]!).toBe(true);
 
-    const statement = `update $schema.recent_operations_runs set type = 'nonsense'`;
-    await damaged(statement, 'recent_operations_runs', async () => {
+    const statement = `update $schema.runs set type = 'nonsense'`;
+    await damaged(statement, 'runs', async () => {
       const { report } = await inLooks(ALL, 1);
       expect(report.differences).toBe(report.runs);
       expect(report.found).toHaveLength(100);
@@ -163,12 +163,12 @@ test('a parked stream that is no run counted as a run whose facts are missing', 
 
 describe('what is planted is found and named', () => {
   test('a wrong value in one row', async () => {
-    const statement = `update $schema.operations_hub_runs set status = 'queued' where run_id = 'reconciled'`;
-    await damaged(statement, 'operations_hub_runs', async () => {
+    const statement = `update $schema.runs set status = 'queued' where run_id = 'reconciled'`;
+    await damaged(statement, 'runs', async () => {
       const found = [
         {
           runId: 'reconciled',
-          table: 'operations_hub_runs',
+          table: 'runs',
           column: 'status',
           stored: 'queued',
           expected: 'completed',
@@ -187,10 +187,10 @@ describe('what is planted is found and named', () => {
       expect(different(await streams())).toEqual(['run_facts.run.type']);
       expect(different(await surfaces())).toEqual(['run_facts.run.type']);
     });
-    const deadline = `update $schema.system_stuck_runs set stale_at = stale_at + interval '1 microsecond'
+    const deadline = `update $schema.active_runs set stale_at = stale_at + interval '1 microsecond'
       where run_id = 'successor'`;
-    await damaged(deadline, 'system_stuck_runs', async () => {
-      expect(different(await streams())).toEqual(['system_stuck_runs.stale_at']);
+    await damaged(deadline, 'active_runs', async () => {
+      expect(different(await streams())).toEqual(['active_runs.stale_at']);
     });
   });
 
@@ -201,12 +201,12 @@ describe('what is planted is found and named', () => {
       expect((await streams()).found).toMatchObject([one]);
       expect((await surfaces()).found).toMatchObject([one]);
     });
-    const stray = `insert into $schema.run_deadlines
-      values ('workspace-1', null, 'sync', 'running', 'pending', 'none', 'open', 'none', 'nobody', now())`;
-    await damaged(stray, 'run_deadlines', async () => {
+    const stray = `insert into $schema.active_runs
+      values ('workspace-1', null, 'sync', 'running', 'pending', 'none', 'open', 'none', 'nobody', now(), now())`;
+    await damaged(stray, 'active_runs', async () => {
       expect((await surfaces()).found).toContainEqual({
         runId: 'nobody',
-        table: 'run_deadlines',
+        table: 'active_runs',
         column: '(row)',
         stored: 'present',
         expected: 'missing',
@@ -215,14 +215,14 @@ describe('what is planted is found and named', () => {
   });
 
   test('a wrong counter, as a cell and as the buckets it is in', async () => {
-    const statement = `update $schema.system_runs_counts set n = n + 1
-      where ctid = (select ctid from $schema.system_runs_counts where problem_class = 'terminal_follow_up' limit 1)`;
-    await damaged(statement, 'system_runs_counts', async () => {
+    const statement = `update $schema.run_workspace_counts set n = n + 1
+      where ctid = (select ctid from $schema.run_workspace_counts where problem_class = 'terminal_follow_up' limit 1)`;
+    await damaged(statement, 'run_workspace_counts', async () => {
       const { found } = await surfaces();
       expect(found.map(({ runId, table, column }) => [runId, table, column])).toEqual([
-        [null, 'system_runs_counts', 'n'],
-        [null, 'system_runs_counts', 'terminal_follow_up at the instant'],
-        [null, 'system_runs_counts', 'all at the instant'],
+        [null, 'run_workspace_counts', 'n'],
+        [null, 'run_workspace_counts', 'terminal_follow_up at the instant'],
+        [null, 'run_workspace_counts', 'all at the instant'],
       ]);
       expect(found[0]!.stored).toBe(Number(found[0]!.expected) + 1);
       expect(found[0]!.cell).toMatchObject({ problem_class: 'terminal_follow_up' });
@@ -273,8 +273,8 @@ describe('what is planted is found and named', () => {
   });
 
   test('all of it in number, and the first hundred by name', async () => {
-    const statement = `update $schema.recent_operations_runs set type = 'nonsense'`;
-    await damaged(statement, 'recent_operations_runs', async () => {
+    const statement = `update $schema.runs set type = 'nonsense'`;
+    await damaged(statement, 'runs', async () => {
       const report = await streams();
       expect(report.differences).toBe(report.runs);
       expect(report.found).toHaveLength(100);
@@ -296,13 +296,13 @@ test('the audit of the background says in the status what it found, and keeps it
     while (((await look())?.runsTotal ?? 0) < runs && Date.now() < giveUpAt)
       await new Promise((resolve) => setTimeout(resolve, 20));
   };
-  const statement = `update $schema.operations_hub_runs set type = 'nonsense'`;
+  const statement = `update $schema.runs set type = 'nonsense'`;
   const lease = createLease(pool, 'audit', 'test', 5);
   const log = { info: () => undefined, error: (fields: object) => errors.push(fields) };
   const options = { ...fixture.options, lease, everyMs: 10, sample: 3, random: Math.random, log };
   let loop: Promise<void> = Promise.resolve();
   try {
-    await damaged(statement, 'operations_hub_runs', async () => {
+    await damaged(statement, 'runs', async () => {
       loop = runAuditLoop(options, stopping.signal);
       await untilRuns(3);
     });
@@ -315,7 +315,7 @@ test('the audit of the background says in the status what it found, and keeps it
   expect(result).toMatchObject({ runs: 3, differences: 0 });
   expect(result.differencesTotal).toBeGreaterThanOrEqual(3);
   expect(result.foundAt).not.toBeNull();
-  expect(result.found[0]).toMatchObject({ table: 'operations_hub_runs', column: 'type', stored: 'nonsense' });
+  expect(result.found[0]).toMatchObject({ table: 'runs', column: 'type', stored: 'nonsense' });
   expect(errors[0]).toMatchObject({ differences: 3 });
   const { rows } = await pool.query(`select from opstruth.leases where name = 'audit'`);
   expect(rows).toEqual([]);

@@ -77,6 +77,14 @@ describe('the benchmarks', () => {
       'projection.read-parse-limit',
       'projection.upsert-limit',
     ]);
+    expect(namesOf('rebuild')).toEqual([
+      'rebuild.full',
+      'rebuild.facts',
+      'rebuild.facts-outcomes',
+      'rebuild.memory',
+      'rebuild.read-parse-limit',
+      'rebuild.copy-limit',
+    ]);
     expect(namesOf('event-stores')).toEqual([
       'event-stores.postgresql.append',
       'event-stores.postgresql.subscribe',
@@ -106,6 +114,7 @@ describe('the benchmarks', () => {
     const queries = [
       'tenant-summary',
       'workspace-summary',
+      'recent',
       'hub',
       'hub-workspace-class',
       'hub-type-outcome',

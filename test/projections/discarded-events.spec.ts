@@ -4,11 +4,11 @@ import { SnapshotReader } from '../../src/db/snapshot-reader';
 import { streamOf } from '../../src/events/operation-run-events';
 import { DiscardedEvents } from '../../src/projector/discarded-events';
 import { discardParked } from '../../src/projector/parked-streams';
-import type { Surface } from '../../src/projector/surface';
 import { testClock } from '../support/database';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
 import { queueCommand } from '../support/queue-command';
+import { unableToShow } from '../support/unable-to-show';
 import { adminToken, createReadApp, getFrom, systemToken } from './read-fixture';
 
 const AT = '2026-01-01T00:00:00.000Z';
@@ -38,17 +38,6 @@ interface Page {
 const pageOf = async (runId: string, token: string, path = 'system/ops/runs', query = '') =>
   getFrom<{ data: Page }>(app, `/${path}/${runId}${query}`, token);
 
-/** Surfaces as a broken version has them: one cannot show a run that has started. */
-function broken([first, ...others]: readonly Surface[]): Surface[] {
-  const table = first!.tables[0]!;
-  if (table.kind !== 'counted') throw new Error('this test wants a counted table');
-  const cells: typeof table.cells = (run) => {
-    if (run.facts.startedAt !== null) throw new Error('cannot show this');
-    return table.cells(run);
-  };
-  return [{ ...first!, tables: [{ ...table, cells }, ...first!.tables.slice(1)] }, ...others];
-}
-
 test('a run whose newest retry was discarded was said to be retried by it for ever', async () => {
   const failed = { kind: 'complete', at: AT, outcome: 'failed', summaryCounts: null } as const;
   const retry = { kind: 'retry', at: AT, successorRunId: 'again', reason: null } as const;
@@ -71,8 +60,9 @@ test('a run whose newest retry was discarded was said to be retried by it for ev
 
 test('an event that folds and was left out by an operator left no mark on the page of its run', async () => {
   const everything = await systemToken();
+  const broken = unableToShow(fixture.options.surfaces, ({ facts }) => facts.startedAt !== null);
   await fixture.write([{ runId: 'bad', command: { kind: 'start', at: AT } }]);
-  await fixture.catchUp(fixture.generation, { surfaces: broken(fixture.options.surfaces) });
+  await fixture.catchUp(fixture.generation, { surfaces: broken });
   expect((await pageOf('bad', everything)).body.data.discardedEvents).toEqual([]);
   const discards = new DiscardedEvents(fixture.pool);
   const executor = new RunCommandExecutor({ store: fixture.store, judge: () => fixture.judge, discards });

@@ -18,7 +18,7 @@ import { cellSql } from '../../src/projector/generation-schema';
 import { createGeneration } from '../../src/projector/generations';
 import type { Generation, GenerationState } from '../../src/projector/generations';
 import { savePolicy } from '../../src/projector/policies';
-import type { Row, SurfaceTable } from '../../src/projector/surface';
+import type { Row, Surface, SurfaceTable } from '../../src/projector/surface';
 import { tablesOf } from '../../src/projector/surface-content';
 import { FACTS, factsRow } from '../../src/projector/engine-rows';
 import { createTestDatabase, testClock } from '../support/database';
@@ -46,9 +46,10 @@ export interface ReadFixture {
   show(runs: readonly ClassifiedRun[], into?: Generation): Promise<void>;
   /** Empties every table. */
   clear(): Promise<void>;
-  addGeneration: (state: GenerationState) => Promise<Generation>;
+  /** Of all surfaces, unless told. */
+  addGeneration: (state: GenerationState, of?: readonly Surface[]) => Promise<Generation>;
   /** Retires every generation and makes an empty one live. */
-  startOver(): Promise<void>;
+  startOver(of?: readonly Surface[]): Promise<void>;
   readonly get: <T = unknown>(
     url: string,
     token: string,
@@ -62,12 +63,12 @@ export async function createReadFixture(options: SnapshotReaderOptions = {}): Pr
   const { pool, lookups } = database;
   const policyVersion = await savePolicy(pool, TEST_POLICY, 'test', null);
   const clock = testClock();
-  const addGeneration = async (state: GenerationState) => {
+  const addGeneration = async (state: GenerationState, of: readonly Surface[] = surfaces) => {
     const client = await pool.connect();
     try {
       const logIdentity = '00000000-0000-4000-8000-000000000000';
       return await createGeneration(client, {
-        surfaces,
+        surfaces: of,
         state,
         classifierVersion: LATEST_CLASSIFIER,
         policyVersion,
@@ -88,9 +89,9 @@ export async function createReadFixture(options: SnapshotReaderOptions = {}): Pr
       return generation;
     },
     addGeneration,
-    async startOver() {
+    async startOver(of) {
       await pool.query(`update opstruth.generations set state = 'retired'`);
-      generation = await addGeneration('live');
+      generation = await addGeneration('live', of);
     },
     async show(runs, into = generation) {
       const client = await pool.connect();

@@ -15,7 +15,7 @@ import { createReadFixture } from './read-fixture';
 import type { ReadFixture } from './read-fixture';
 
 interface Tables {
-  recent_operations_runs: { run_id: string; queued_at: string; workspace_id: string; tenant_id: string };
+  runs: { run_id: string; queued_at: string; workspace_id: string; tenant_id: string };
 }
 
 let fixture: ReadFixture;
@@ -44,8 +44,8 @@ type Asked = Partial<Omit<SnapshotRequest, 'visible'>> & { readonly scope?: Scop
 function ask({ scope = EVERYTHING, ...request }: Asked = {}, by = reader) {
   const visible = scope.kind === 'everything' ? null : inScope(scope);
   return by.read({ generation: null, visible, minPosition: null, ...request }, (db: Kysely<Tables>) => ({
-    runs: db.selectFrom('recent_operations_runs').select('run_id').orderBy('run_id'),
-    count: db.selectFrom('recent_operations_runs').select(sql<number>`count(*)`.as('n')),
+    runs: db.selectFrom('runs').select('run_id').orderBy('run_id'),
+    count: db.selectFrom('runs').select(sql<number>`count(*)`.as('n')),
   }));
 }
 
@@ -134,8 +134,8 @@ test('a reader that still knows a dropped generation finds the live one', async 
 });
 
 test.each([
-  ['table', 'drop table $schema.recent_operations_runs'],
-  ['column', 'alter table $schema.recent_operations_runs drop column queued_at cascade'],
+  ['table', 'drop table $schema.runs'],
+  ['column', 'alter table $schema.runs drop column queued_at cascade'],
 ])(
   'a live generation without a %s that is read was asked for it without a pause, for five seconds',
   async (_, change) => {
@@ -145,7 +145,7 @@ test.each([
     const answer = reader.read(
       { generation: null, visible: null, minPosition: null },
       (db: Kysely<Tables>) => ({
-        runs: db.selectFrom('recent_operations_runs').select('queued_at'),
+        runs: db.selectFrom('runs').select('queued_at'),
       }),
     );
     expect(await answer).toEqual({ kind: 'unreadable_generation', generation: fixture.generation.id });
@@ -302,7 +302,7 @@ test('an error of a query is not mistaken for a switch', async () => {
     { generation: null, visible: null, minPosition: null },
     (db: Kysely<Tables>) => ({
       runs: db
-        .selectFrom('recent_operations_runs')
+        .selectFrom('runs')
         .select(sql`1 / 0`.as('n'))
         .where(sql<boolean>`1 / 0 = 1`),
     }),
@@ -317,7 +317,7 @@ test('readers that waited for a locked table took every connection, and commands
   try {
     const by = new SnapshotReader(narrow);
     await read({}, by);
-    await locker.query(`begin; lock table ${fixture.generation.schema}.recent_operations_runs`);
+    await locker.query(`begin; lock table ${fixture.generation.schema}.runs`);
     const waiting = Array.from({ length: 8 }, () => read({}, by));
     await eventually(async () => {
       const { rows } = await fixture.pool.query(

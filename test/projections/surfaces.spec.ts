@@ -8,6 +8,7 @@ import type { FactsDocument } from '../../src/classifier/facts-document';
 import { storedRunJson } from '../../src/classifier/run-row';
 import type { RunDocument } from '../../src/classifier/run-row';
 import type { KeyedTable, Row } from '../../src/projector/surface';
+import { tablesOf } from '../../src/projector/surface-content';
 import {
   anyInstant,
   anyRun,
@@ -19,7 +20,7 @@ import {
   runningRun,
 } from '../classifier/run-facts';
 
-const tables = surfaces.flatMap((surface) => surface.tables);
+const tables = tablesOf(surfaces);
 
 function table(name: string): KeyedTable {
   const found = tables.find((one) => one.name === name);
@@ -27,22 +28,16 @@ function table(name: string): KeyedTable {
   return found;
 }
 
-/** The tables that hold a row of the run, besides those that hold every run. */
+/** The tables that hold a row of the run, besides the one that holds every run. */
 function shownIn(run: ClassifiedRun): string[] {
-  const everywhere = ['recent_operations_runs', 'operations_hub_runs', 'system_runs_runs'];
   return tables
     .filter((one) => one.kind === 'keyed' && one.row(run) !== null)
     .map((one) => one.name)
-    .filter((name) => !everywhere.includes(name));
+    .filter((name) => name !== 'runs');
 }
-
-const ACTIVE = ['progress_overlay_runs', 'system_stuck_runs'];
 
 test('every table has a name of its own, and rows with exactly its columns, null only where it may be', () => {
   expect(new Set(tables.map(({ name }) => name)).size).toBe(tables.length);
-  for (const surface of surfaces)
-    for (const { name } of surface.tables)
-      expect(name.startsWith(surface.name.replaceAll('-', '_'))).toBe(true);
   fc.assert(
     fc.property(anyRun, (run) => {
       for (const one of tables) {
@@ -58,14 +53,22 @@ test('every table has a name of its own, and rows with exactly its columns, null
   );
 });
 
+test('a table that one surface alone reads has its name, one that several read has none', () => {
+  for (const one of tables) {
+    const names = surfaces.filter((surface) => surface.tables.includes(one)).map(({ name }) => name);
+    const named = surfaces.find(({ name }) => one.name.startsWith(name.replaceAll('-', '_')))?.name;
+    expect([one.name, named]).toEqual([one.name, names.length === 1 ? names[0] : undefined]);
+  }
+});
+
 test('keys begin with the workspace', () => {
   for (const one of tables) expect(Object.keys(one.columns)[0]).toBe('workspace_id');
   for (const one of tables) if (one.kind === 'keyed') expect(one.columns).toHaveProperty('run_id');
 });
 
 test('a queued or running run is among the active, a completed one is not', () => {
-  expect(shownIn(classified(queuedRun()))).toEqual(ACTIVE);
-  expect(shownIn(classified(runningRun({ lastHeartbeatAt: at(60) })))).toEqual(ACTIVE);
+  expect(shownIn(classified(queuedRun()))).toEqual(['active_runs']);
+  expect(shownIn(classified(runningRun({ lastHeartbeatAt: at(60) })))).toEqual(['active_runs']);
   expect(shownIn(classified(completedRun()))).toEqual(['notifications_messages']);
 });
 
@@ -78,15 +81,16 @@ test('a reconciled run is among the failures and never among the stuck', () => {
 test('an active run that policy exempts has no deadline, and nothing else less', () => {
   const run = classified(runningRun());
   const exempt = { ...run, timeline: { ...run.timeline, staleAt: null, after: run.timeline.before } };
-  expect(shownIn(exempt)).toEqual(['progress_overlay_runs']);
+  expect(table('active_runs').row(run)?.stale_at).toEqual(expect.any(String));
+  expect(table('active_runs').row(exempt)).toEqual({ ...table('active_runs').row(run), stale_at: null });
 });
 
 test('a heartbeat moves no column that an index of a list is made of', () => {
   const before = runningRun({ lastHeartbeatAt: at(60), version: 3 });
   const after = { ...before, lastHeartbeatAt: at(120), version: 4 };
   for (const one of tables) {
-    // The stuck list is the one that has to be found by its deadline.
-    if (one.kind !== 'keyed' || one.name === 'system_stuck_runs') continue;
+    // The stuck have to be found by their deadline.
+    if (one.kind !== 'keyed' || one.name === 'active_runs') continue;
     const indexed = one.indexes.map(({ on, where }) => `${on} ${where ?? ''}`).join(' ');
     const [old, fresh] = [one.row(classified(before)), one.row(classified(after))];
     for (const column of Object.keys(one.columns))

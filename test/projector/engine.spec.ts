@@ -62,7 +62,7 @@ describe('the projector engine', () => {
 
     const expected = await dumpGeneration(fixture.pool, large.schema);
     expect(expected.run_facts).toHaveLength(WORKLOAD.runs + 1);
-    expect(expected.operations_hub_runs).toHaveLength(WORKLOAD.runs + 1);
+    expect(expected.runs).toHaveLength(WORKLOAD.runs + 1);
     expect(expected.parked_events).toHaveLength(2);
     expect(await dumpGeneration(fixture.pool, small.schema)).toEqual(expected);
     expect(await dumpGeneration(fixture.pool, resumed.schema)).toEqual(expected);
@@ -91,11 +91,11 @@ describe('the projector engine', () => {
     const { schema } = fixture.generation;
     const columns = 'workspace_id, tenant_id, type, status, outcome, problem_class, resolution, lineage';
     const { rows } = await fixture.pool.query(
-      `(select ${columns}, count(*) as n from ${schema}.operations_hub_runs group by ${columns}
-        except select ${columns}, n from ${schema}.operations_hub_counts)
+      `(select ${columns}, count(*) as n from ${schema}.runs group by ${columns}
+        except select ${columns}, n from ${schema}.run_counts)
        union all
-       (select ${columns}, n from ${schema}.operations_hub_counts
-        except select ${columns}, count(*) from ${schema}.operations_hub_runs group by ${columns})`,
+       (select ${columns}, n from ${schema}.run_counts
+        except select ${columns}, count(*) from ${schema}.runs group by ${columns})`,
     );
     expect(rows).toEqual([]);
   });
@@ -103,10 +103,10 @@ describe('the projector engine', () => {
   test('a run that a surface no longer shows leaves it', async () => {
     await fixture.write([queue('a'), queue('b')]);
     await fixture.catchUp();
-    expect(await count(fixture, 'progress_overlay_runs')).toBe(2);
+    expect(await count(fixture, 'active_runs')).toBe(2);
     await fixture.write([{ runId: 'a', command: { kind: 'cancel', at: T0, reason: null } }]);
     await fixture.catchUp();
-    expect(await count(fixture, 'progress_overlay_runs')).toBe(1);
+    expect(await count(fixture, 'active_runs')).toBe(1);
     expect(await count(fixture, 'notifications_messages')).toBe(1);
   });
 

@@ -1,4 +1,3 @@
-import type { ClassifiedRun } from '../../src/classifier/classified-run';
 import type { EventStore } from '../../src/event-store/event-store';
 import { streamOf } from '../../src/events/operation-run-events';
 import type { StoredEvent } from '../../src/events/operation-run-events';
@@ -7,11 +6,11 @@ import { openProjection } from '../../src/projector/generation-projector';
 import { FencedError, ParkedLimitError } from '../../src/projector/run-folding';
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
-import type { Surface } from '../../src/projector/surface';
 import { discardParked, listParked, previewDiscard, retryParked } from '../../src/projector/parked-streams';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
 import { queueCommand } from '../support/queue-command';
+import { unableToShow } from '../support/unable-to-show';
 
 const T0 = '2026-01-01T00:00:00.000Z';
 
@@ -53,7 +52,7 @@ describe('what the projector cannot apply', () => {
       ]);
       const { rows } = await fixture.pool.query<{ run_id: string; status: string; incomplete: string }>(
         `select run_id, status, coalesce(run->>'incomplete', 'false') as incomplete
-         from ${fixture.generation.schema}.operations_hub_runs join ${fixture.generation.schema}.run_facts using (run_id)
+         from ${fixture.generation.schema}.runs join ${fixture.generation.schema}.run_facts using (run_id)
          order by run_id`,
       );
       expect(rows).toEqual([
@@ -93,7 +92,7 @@ describe('what the projector cannot apply', () => {
       });
       const after = await generationById(fixture.pool, fixture.generation.id);
       expect(after!.epoch).toBe(before!.epoch + 1n);
-      expect(await count(fixture, 'operations_hub_runs', `status = 'running'`)).toBe(2);
+      expect(await count(fixture, 'runs', `status = 'running'`)).toBe(2);
       expect(await count(fixture, 'parked_events')).toBe(0);
       expect(await retryParked(fixture.generation, streamOf('bad'), mended)).toEqual({ kind: 'not_parked' });
       // What is not parked takes nothing from the projector's memory.
@@ -225,7 +224,7 @@ describe('what the projector cannot apply', () => {
     expect(await listParked(pool, generation)).toMatchObject([
       { runId: 'bad', revision: 1, eventType: 'Odd\ufffd\ufffd', events: 2 },
     ]);
-    expect(await count(fixture, 'operations_hub_runs')).toBe(2);
+    expect(await count(fixture, 'runs')).toBe(2);
   });
 
   test('an event with U+0000 in an id stopped the projector and every replay', async () => {
@@ -237,20 +236,20 @@ describe('what the projector cannot apply', () => {
     }));
     await fixture.catchUp(generation, { store: odd });
     expect(await listParked(pool, generation)).toMatchObject([{ runId: 'bad', revision: 0, events: 3 }]);
-    expect(await count(fixture, 'operations_hub_runs')).toBe(1);
+    expect(await count(fixture, 'runs')).toBe(1);
   });
 
   test('a surface that could not show what an event did parked the run from the first event of the batch on', async () => {
     const { pool, generation, options } = fixture;
     await fixture.write([queue('good'), queue('bad'), ...startedAndCancelled('bad')]);
-    const surfaces = throwingOn(
+    const surfaces = unableToShow(
       options.surfaces,
       ({ facts }) => facts.runId === 'bad' && facts.status === 'completed',
     );
     const parkedAndShown = async (one: Generation) => {
       const { rows } = await pool.query(
         `select f.run_id, f.incomplete, l.status
-         from ${one.schema}.run_facts f join ${one.schema}.operations_hub_runs l using (run_id) order by 1`,
+         from ${one.schema}.run_facts f join ${one.schema}.runs l using (run_id) order by 1`,
       );
       return {
         parked: (await listParked(pool, one)).map(({ revision, cause }) => ({ revision, cause })),
@@ -273,17 +272,17 @@ describe('what the projector cannot apply', () => {
 
   test('a surface that throws on one run parks that run alone', async () => {
     await fixture.write([queue('good'), queue('bad')]);
-    const surfaces = throwingOn(fixture.options.surfaces, ({ facts }) => facts.runId === 'bad');
+    const surfaces = unableToShow(fixture.options.surfaces, ({ facts }) => facts.runId === 'bad');
     await fixture.catchUp(fixture.generation, { surfaces });
     expect(await listParked(fixture.pool, fixture.generation)).toEqual([
       expect.objectContaining({ runId: 'bad', revision: 0, cause: 'Error: cannot show this' }),
     ]);
-    expect(await count(fixture, 'operations_hub_runs')).toBe(1);
+    expect(await count(fixture, 'runs')).toBe(1);
     expect(await retryParked(fixture.generation, streamOf('bad'), fixture.options)).toEqual({
       kind: 'cleared',
       events: 1,
     });
-    expect(await count(fixture, 'operations_hub_runs')).toBe(2);
+    expect(await count(fixture, 'runs')).toBe(2);
   });
 });
 
@@ -299,17 +298,4 @@ function withOdd(
     readAll: async (...given) =>
       (await store.readAll(...given)).map((event) => (isIt(event) ? change(event) : event)),
   };
-}
-
-/** The surfaces as a broken version has them: the first cannot show some runs. */
-function throwingOn(surfaces: readonly Surface[], isBad: (run: ClassifiedRun) => boolean): Surface[] {
-  const [first, ...others] = surfaces;
-  const [table, ...tables] = first!.tables;
-  if (table!.kind !== 'counted') throw new Error('this test wants a counted table');
-  const counted = table!;
-  const cells: typeof counted.cells = (run) => {
-    if (isBad(run)) throw new Error('cannot show this');
-    return counted.cells(run);
-  };
-  return [{ ...first!, tables: [{ ...counted, cells }, ...tables] }, ...others];
 }

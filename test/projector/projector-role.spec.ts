@@ -109,7 +109,7 @@ describe('several projector processes', () => {
     }
     await eventually(async () => (await projected()).length === 20);
     const { rows } = await fixture.pool.query<{ applied: string; n: string }>(
-      `select g.events_applied as applied, (select sum(n) from ${fixture.generation.schema}.system_runs_counts) as n
+      `select g.events_applied as applied, (select sum(n) from ${fixture.generation.schema}.run_workspace_counts) as n
        from opstruth.generations g where id = $1`,
       [fixture.generation.id],
     );
@@ -142,7 +142,7 @@ describe('several projector processes', () => {
     const { pool, store, options, judge } = fixture;
     await fixture.write([queue('a')]);
     const old = { pool, store, surfaces: options.surfaces, clock: testClock(), judge: () => judge };
-    const newer = { ...old, surfaces: options.surfaces.slice(1) };
+    const newer = { ...old, surfaces: options.surfaces.filter(({ name }) => name !== 'notifications') };
     const operator = { actor: 'test', reason: 'a new version' };
     /** A projector whose tries to get or keep the lease are counted. */
     const counting = (name: string, surfaces: ProjectorRoleOptions['surfaces']) => {

@@ -16,11 +16,11 @@ test('an operator asks whether the rows say what the log does; a finding is kept
   }
   expect(await plan()).toMatchObject({ madeBy: 'facts' });
 
-  await app.pool.query(`update ${app.generation.schema}.operations_hub_runs set type = 'planted'`);
+  await app.pool.query(`update ${app.generation.schema}.runs set type = 'planted'`);
   const { answer } = await app.post('audits', { surfaces: true });
   const { differences, found } = answer.data as { differences: number; found: object[] };
   expect(differences).toBeGreaterThan(0);
-  expect(found[0]).toMatchObject({ table: 'operations_hub_runs', column: 'type', stored: 'planted' });
+  expect(found[0]).toMatchObject({ table: 'runs', column: 'type', stored: 'planted' });
   expect(await plan()).toMatchObject({ madeBy: 'full' });
 });
 
@@ -35,7 +35,7 @@ test('a generation could be audited once it was live, and not before', async () 
   await app.build(id);
   for (const request of [asked, { ...asked, surfaces: true }])
     expect((await app.post('audits', request)).answer.data).toMatchObject({ generation: id, differences: 0 });
-  await app.pool.query(`update opstruth_gen_${id}.operations_hub_runs set type = 'planted'`);
+  await app.pool.query(`update opstruth_gen_${id}.runs set type = 'planted'`);
   expect((await app.post('audits', { ...asked, surfaces: true })).answer.data).not.toMatchObject({
     differences: 0,
   });

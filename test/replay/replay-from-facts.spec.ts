@@ -19,6 +19,7 @@ import { simulateWorkload } from '../../src/simulator/workload';
 import { eventually } from '../support/eventually';
 import { dumpGeneration, TEST_POLICY } from '../support/projection';
 import { queueCommand } from '../support/queue-command';
+import { unableToShow } from '../support/unable-to-show';
 import { AS_OF, createReplayWorld, GATE, OPERATOR, WORKLOAD } from './replay-world';
 import type { ReplayWorld } from './replay-world';
 
@@ -62,6 +63,14 @@ describe('a replay from run facts', () => {
     const rows = await dumpGeneration(fixture.pool, built.schema);
     await abortReplay(context, built.id, OPERATOR);
     return rows;
+  }
+
+  /** One class of one run is what they cannot show. */
+  function unableToShowAs(problemClass: ProblemClass, runId: string): Surface[] {
+    return unableToShow(
+      fixture.options.surfaces,
+      ({ facts, timeline }) => facts.runId === runId && timeline.before.problemClass === problemClass,
+    );
   }
 
   test('stopped in any phase it goes on, judges no run twice and ends as one from the log', async () => {
@@ -140,7 +149,7 @@ describe('a replay from run facts', () => {
   test('a run that no surface can show as it is judged now is parked and gone from every table', async () => {
     const { pool } = fixture;
     const runId = await aPartialSuccess();
-    const surfaces = fixture.options.surfaces.map((surface) => unableToShow(surface, runId, 'none'));
+    const surfaces = unableToShowAs('none', runId);
     const request = { policyVersion: stricter };
     const fromFacts = await rowsOf(request, surfaces);
     expect(fromFacts).toEqual(await rowsOf({ ...request, full: true }, surfaces));
@@ -163,7 +172,7 @@ describe('a replay from run facts', () => {
         { runId, command: { kind: 'complete', at: AS_OF, outcome: 'partially_succeeded', ...NOTHING_TOLD } },
       ]);
       await fixture.catchUp();
-      const surfaces = fixture.options.surfaces.map((surface) => unableToShow(surface, runId, 'none'));
+      const surfaces = unableToShowAs('none', runId);
       const { id } = await startReplay(context, { policyVersion: stricter, full }, OPERATOR);
       const generation = await buildInSteps((await generationById(fixture.pool, id))!, { surfaces });
       expect(generation.madeBy).toBe(full ? 'full' : 'facts');
@@ -174,7 +183,7 @@ describe('a replay from run facts', () => {
 
   test('a run that no surface can show as it was judged fails the build with what to do, for its rows cannot be taken back', async () => {
     const runId = await aPartialSuccess();
-    const surfaces = fixture.options.surfaces.map((one) => unableToShow(one, runId, 'terminal_follow_up'));
+    const surfaces = unableToShowAs('terminal_follow_up', runId);
     const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
     await expect(buildInSteps(generation, { surfaces })).rejects.toThrow(
       `run ${runId} cannot be shown as the copied generation judges it (cannot show this): ` +
@@ -184,19 +193,19 @@ describe('a replay from run facts', () => {
 
   test('by the rules in force it would be a copy of rows as they are: the log is read', async () => {
     const { schema } = fixture.generation;
-    await fixture.pool.query(`update ${schema}.operations_hub_runs set type = 'planted'`);
+    await fixture.pool.query(`update ${schema}.runs set type = 'planted'`);
     expect(await planReplay(context, {}, AS_OF)).toMatchObject({ madeBy: 'full', runsToRead: 0 });
     const built = await build(await startReplay(context, {}, OPERATOR));
     expect(built.madeBy).toBe('full');
     const { rows } = await fixture.pool.query(
-      `select count(*)::int as wrong from ${built.schema}.operations_hub_runs where type = 'planted'`,
+      `select count(*)::int as wrong from ${built.schema}.runs where type = 'planted'`,
     );
     expect(rows).toEqual([{ wrong: 0 }]);
   });
 
   test('rows that an audit has found wrong are not copied: the log is read', async () => {
     const { pool, generation, options } = fixture;
-    await pool.query(`update ${generation.schema}.operations_hub_runs set type = 'planted'`);
+    await pool.query(`update ${generation.schema}.runs set type = 'planted'`);
     const request = { policyVersion: stricter };
     expect((await planReplay(context, request, AS_OF)).madeBy).toBe('facts');
     const report = await auditSurfaces(options, { generation, asOf: AS_OF });
@@ -302,17 +311,3 @@ describe('a replay from run facts', () => {
     });
   });
 });
-
-/** The surface as a broken version has it: one class of one run is what it cannot show. */
-function unableToShow(surface: Surface, runId: string, problemClass: ProblemClass): Surface {
-  const tables = surface.tables.map((table) => {
-    if (table.kind !== 'keyed') return table;
-    const row: typeof table.row = (run) => {
-      if (run.facts.runId === runId && run.timeline.before.problemClass === problemClass)
-        throw new Error('cannot show this');
-      return table.row(run);
-    };
-    return { ...table, row };
-  });
-  return { ...surface, tables };
-}

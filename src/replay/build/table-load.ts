@@ -33,12 +33,11 @@ export class TableLoad {
 
   /** Counts them, and answers their rows. */
   add(contents: readonly SurfaceContent[]): TableText[] {
-    const textOf = rememberTexts();
     this.count(contents);
     return this.tables.flatMap((table, index) => {
       if (table.kind === 'counted') return [];
       const rows = contents.map((content) => rowOf(content, index, table)).filter((row) => row !== null);
-      return [{ name: table.name, columns: table.columns, text: textOf(table.columns, rows) }];
+      return [{ name: table.name, columns: table.columns, text: copyText(table.columns, rows) }];
     });
   }
 
@@ -60,24 +59,6 @@ export class TableLoad {
       return [{ name: table.name, columns, text: copyText(columns, rows) }];
     });
   }
-}
-
-/** `copyText`, which makes the text of several tables once where they show the very same rows. */
-function rememberTexts(): typeof copyText {
-  const made: { readonly columns: string; readonly rows: readonly Row[]; readonly text: string }[] = [];
-  return (columns, rows) => {
-    const names = Object.keys(columns).join();
-    const same = made.find(
-      (one) =>
-        one.columns === names &&
-        one.rows.length === rows.length &&
-        one.rows.every((row, index) => row === rows[index]),
-    );
-    if (same) return same.text;
-    const text = copyText(columns, rows);
-    made.push({ columns: names, rows, text });
-    return text;
-  };
 }
 
 export async function sendTexts(
