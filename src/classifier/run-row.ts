@@ -15,8 +15,8 @@ import { present, SEVERITIES } from './presenter';
 import type { Subject } from './subject';
 
 /**
- * A run as list tables keep it, in their `run json` column (see `storedRunJson`): all that its response row and words are made of. Its verdict
- * is the one up to and including `staleAt`; `rowVerdictAt` tells the one at any instant.
+ * A run as `run_facts` keeps it in its column `run` (see `storedRunJson`): all that its response row and words are made of.
+ * Its verdict is the one up to and including `staleAt`; `rowVerdictAt` tells the one at any instant.
  */
 export interface StoredRun extends Subject {
   readonly runId: string;
@@ -129,12 +129,9 @@ export function storedRunOf(document: RunDocument): StoredRun {
   return restored<StoredRun, typeof USUAL_RUN>(document, USUAL_RUN);
 }
 
-let lastText: { readonly run: ClassifiedRun; readonly text: string } | null = null;
-
-/** The JSON of `storedRun`. Surfaces are shown a run one after the other, so the last text is remembered, and no more. */
+/** The JSON of `storedRun`. */
 export function storedRunJson(run: ClassifiedRun): string {
-  if (lastText?.run !== run) lastText = { run, text: compactJson(storedRun(run), USUAL_RUN) };
-  return lastText.text;
+  return compactJson(storedRun(run), USUAL_RUN);
 }
 
 /** One run in any list of any plane. */
