@@ -1,4 +1,5 @@
-import { acceptedInstant, addSeconds, micros } from '../../src/events/instant';
+import { acceptedInstant, addSeconds, instantOf, micros } from '../../src/events/instant';
+import { fc } from '../support/properties';
 
 it('took a day that no calendar has for one of the next month', () => {
   for (const text of [
@@ -10,6 +11,17 @@ it('took a day that no calendar has for one of the next month', () => {
     expect(() => micros(text)).toThrow(RangeError);
   expect(acceptedInstant('2024-02-29T00:00:00Z')).toBe('2024-02-29T00:00:00.000Z');
   expect(acceptedInstant('2000-02-29T00:00:00Z')).toBe('2000-02-29T00:00:00.000Z');
+});
+
+it('is the same in its canonical text and in any other', () => {
+  const accepted = { min: Date.UTC(1700, 0, 1) * 1000, max: Date.UTC(2200, 0, 1) * 1000 - 1 };
+  fc.assert(
+    fc.property(fc.integer(accepted), (epochMicros) => {
+      const canonical = instantOf(epochMicros);
+      expect(micros(canonical)).toBe(epochMicros);
+      expect(micros(canonical.replace('Z', '+00:00'))).toBe(epochMicros);
+    }),
+  );
 });
 
 it('gave microseconds that were not exact', () => {
