@@ -194,6 +194,25 @@ describe('what is planted is found and named', () => {
     });
   });
 
+  test('a stuck run that has lost its deadline or its row, as a row and as the bucket it is missed in', async () => {
+    const { rows } = await fixture.pool.query<{ run_id: string }>(
+      `select run_id from ${fixture.generation.schema}.active_runs where stale_at < $1 limit 1`,
+      [AS_OF],
+    );
+    const runId = rows[0]!.run_id;
+    for (const [statement, column] of [
+      [`update $schema.active_runs set stale_at = null where run_id = '${runId}'`, 'stale_at'],
+      [`delete from $schema.active_runs where run_id = '${runId}'`, '(row)'],
+    ] as const)
+      await damaged(statement, 'active_runs', async () => {
+        const { found } = await surfaces();
+        expect(found.map((one) => [one.runId, one.table, one.column])).toEqual([
+          [runId, 'active_runs', column],
+          [null, 'active_runs', 'active_stale_attention at the instant'],
+        ]);
+      });
+  });
+
   test('a missing row, and one too many', async () => {
     const missing = `delete from $schema.notifications_messages where run_id = 'retried'`;
     await damaged(missing, 'notifications_messages', async () => {

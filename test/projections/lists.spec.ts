@@ -55,6 +55,21 @@ test('the hub lists the newest first and, of runs queued together, the greater i
   ]);
 });
 
+test.each([
+  [
+    '/workspaces/w1/tenants/t1/operations/recent?problemClass=active_stale_attention',
+    ['stuck-queued', 'stuck-running'],
+  ],
+  ['/workspaces/w1/operations/recent?problemClass=active_stale_attention&type=backup', ['stuck-running']],
+  ['/admin/operations?problemClass=active_stale_attention&type=backup', ['stuck-running']],
+  ['/system/ops/runs?problemClass=active_stale_attention&type=backup', ['stuck-running']],
+  ['/workspaces/w1/tenants/t1/operations/recent?active=true', ['waiting', 'stuck-queued', 'stuck-running']],
+  ['/workspaces/w1/operations/recent?active=true&type=backup', ['stuck-running']],
+  ['/workspaces/w1/tenants/t1/operations/recent?problemClass=terminal_follow_up&active=false', ['failed']],
+])('%s: what is stuck is counted as none, and was not to be ruled out by that', async (url, expected) => {
+  expect(await idsOf(url)).toEqual(expected);
+});
+
 test('the stuck are listed longest stuck first, failures last failed first', async () => {
   expect(await idsOf('/system/ops/stuck')).toEqual(['stuck-queued', 'stuck-running']);
   expect(await idsOf('/system/ops/failures')).toEqual(['reconciled', 'failed']);
