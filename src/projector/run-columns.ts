@@ -91,10 +91,6 @@ export interface RunWorkspaceTable extends Omit<RunFilterTable, 'tenant_id'> {
   n: number;
 }
 
-function isActive(run: ClassifiedRun): boolean {
-  return run.facts.status !== 'completed';
-}
-
 // The rows below are written out and not spread from one another: V8 makes a hash table of an object that is copied
 // and then grows, which takes a hundred times as long, and rows are what the projector makes most of.
 
@@ -144,7 +140,7 @@ function lineageColumn({ evidence }: RunFacts): string {
 
 /** Null for a run that has ended. */
 export function activeRunRow(run: ClassifiedRun): Row | null {
-  return isActive(run) ? runListRow(run) : null;
+  return run.facts.status === 'completed' ? null : runListRow(run);
 }
 
 export function runListRow(run: ClassifiedRun): Row {
