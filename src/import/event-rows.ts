@@ -4,7 +4,7 @@ import type { EventRowsMapping } from './mapping';
 import { fieldsOf, originOf, orUnreadable, queueColumns, runIdColumn, UnreadableRow } from './row-fields';
 import { timeReader } from './row-time';
 import { completeCommand } from './statement';
-import type { Reading, RowReader, Statement } from './statement';
+import type { Reading, RowReader, SortedRowReader, SourceRow, Statement } from './statement';
 
 const IGNORED: Reading = { kind: 'statements', statements: [] };
 
@@ -29,19 +29,20 @@ export function eventRowReader(mapping: EventRowsMapping): RowReader {
 }
 
 /** Reads rows that are one heartbeat of their run each. */
-export function heartbeatRowReader(mapping: EventRowsMapping): RowReader | null {
+export function heartbeatRowReader(mapping: EventRowsMapping): SortedRowReader | null {
   const { heartbeats, delimiter } = mapping;
   if (!heartbeats) return null;
   const { columns } = heartbeats;
   const runId = runIdColumn(columns, heartbeats.run_id);
   const time = timeColumn(mapping, columns);
-  return orUnreadable((row) => {
+  const statement = (row: SourceRow): Statement => {
     const fields = fieldsOf(row, delimiter, columns.length);
     const atMicros = time(fields);
     const command: RunCommand = { kind: 'progress', at: instantOf(atMicros), summaryCounts: null };
     // Several parts of one run may beat at the same instant: what else the row holds tells them apart.
-    return one({ runId: runId(fields), command, atMicros, dueMicros: atMicros, detail: row.text, row });
-  });
+    return { runId: runId(fields), command, atMicros, dueMicros: atMicros, detail: row.text, row };
+  };
+  return { read: orUnreadable((row) => one(statement(row))), statement };
 }
 
 interface Meaning {

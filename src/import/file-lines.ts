@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { createGunzip } from 'node:zlib';
 import type { Gunzip } from 'node:zlib';
@@ -6,8 +7,8 @@ export interface Line {
   /** From 1. */
   readonly line: number;
   readonly text: string;
-  /** True when the line was too long and `text` is only its beginning. */
-  readonly cut: boolean;
+  /** Why `text` is not what the line says; null where it is. Of a line that is too long it is the beginning. */
+  readonly flaw: string | null;
 }
 
 /** A file that cannot be read (any further). What could be read before has been yielded. */
@@ -57,12 +58,13 @@ export async function* readLines(
     carriedBytes += part.length;
   };
   const finish = (): Line => {
-    const cut = carriedBytes > maxLineBytes;
-    const text = textOf(carried.length === 1 ? carried[0]! : Buffer.concat(carried));
+    const bytes = carried.length === 1 ? carried[0]! : Buffer.concat(carried);
+    const text = textOf(bytes);
+    const flaw = carriedBytes > maxLineBytes ? `longer than ${maxLineBytes} bytes` : flawOf(text, bytes);
     carried = [];
     carriedBytes = 0;
     const marked = number === 1 && text.startsWith(BYTE_ORDER_MARK);
-    return { line: number, text: marked ? text.slice(1) : text, cut };
+    return { line: number, text: marked ? text.slice(1) : text, flaw };
   };
 
   try {
@@ -86,6 +88,11 @@ export async function* readLines(
   }
   const last = finish();
   if (last.text !== '') yield [last];
+}
+
+/** Two ids that are no UTF-8 would be one text. The character that stands for what cannot be read is a rare one. */
+function flawOf(text: string, bytes: Buffer): string | null {
+  return text.includes('\uFFFD') && !isUtf8(bytes) ? 'not in UTF-8' : null;
 }
 
 function textOf(bytes: Buffer): string {

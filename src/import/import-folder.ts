@@ -54,30 +54,29 @@ export async function importFolder(folder: FolderImport): Promise<boolean> {
       rowsDone: tally.eventRows + tally.heartbeatRows,
       eventsAppended: tally.appended,
     });
+  // Of what has to be sorted first nothing comes before all of it is.
+  let unsorted = mapping.layout === 'run-rows' || sources.heartbeats.length > 0;
   const intake: Intake = {
     tally,
     untilMicros: folder.until === undefined ? Number.POSITIVE_INFINITY : micros(folder.until),
     onBytes: (bytes) => {
       progress.bytesDone += bytes;
-      if (mapping.layout === 'run-rows') report('sorting');
+      if (unsorted) report('sorting');
     },
   };
   const pass = createImportPass({
     store: folder.store,
-    identity: identityOf(mapping.dataset, folder),
+    identity: identityOf(folder),
     onSettled: (work) => {
       tally.settled(work);
       progress.commandsDone += work.statements.length;
     },
     cacheWeight: folder.cacheWeight,
   });
-  const statements = statementsOf(
-    folder,
-    mapping,
-    sources,
-    intake,
-    (count) => (progress.commandsTotal = count),
-  );
+  const statements = statementsOf(folder, mapping, sources, intake, (count) => {
+    unsorted = false;
+    if (mapping.layout === 'run-rows') progress.commandsTotal = count;
+  });
   let stopped = false;
   for await (const chunk of chunksOf(statements, folder.chunkSize)) {
     stopped = signal.aborted;
@@ -87,7 +86,7 @@ export async function importFolder(folder: FolderImport): Promise<boolean> {
   }
   await pass.drain();
   report('importing');
-  return !stopped && (mapping.layout === 'event-rows' || progress.commandsTotal !== null);
+  return !stopped && !unsorted;
 }
 
 interface Sources {
@@ -112,32 +111,33 @@ function statementsOf(
   intake: Intake,
   onSorted: (statements: number) => void,
 ): AsyncGenerator<Statement[]> {
+  const { signal, sortMemoryChars: memoryChars } = folder;
+  const sorting = { onSorted, signal, memoryChars };
   switch (mapping.layout) {
     case 'event-rows': {
       const events = statementsIn(files, eventRowReader(mapping), 'eventRows', intake);
-      const readHeartbeat = heartbeatRowReader(mapping);
-      if (!readHeartbeat) return events;
-      return mergeByTime(events, statementsIn(heartbeats, readHeartbeat, 'heartbeatRows', intake));
+      const reader = heartbeatRowReader(mapping);
+      if (!reader || heartbeats.length === 0) return events;
+      // Nobody promises that they are in order of time: workers beat into files of their own.
+      const beats = statementsIn(heartbeats, reader.read, 'heartbeatRows', intake);
+      return mergeByTime(events, sortedByTime(beats, reader.statement, sorting));
     }
     case 'run-rows': {
       const { read, statement } = runRowReader(mapping);
-      const { signal, sortMemoryChars: memoryChars } = folder;
-      return sortedByTime(statementsIn(files, read, 'eventRows', intake), statement, {
-        onSorted,
-        signal,
-        memoryChars,
-      });
+      return sortedByTime(statementsIn(files, read, 'eventRows', intake), statement, sorting);
     }
   }
 }
 
-function identityOf(dataset: string, { judge, discards }: FolderImport): ImportIdentity {
+function identityOf({ mapping, judge, discards }: FolderImport): ImportIdentity {
+  const { dataset } = mapping;
   return {
     dataset,
     actor: originOf(dataset),
     correlationId: uuidOf('import', dataset),
     judge,
     discardedIn: discards.in,
+    rowsAreRuns: mapping.layout === 'run-rows',
   };
 }
 

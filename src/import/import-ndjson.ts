@@ -12,7 +12,7 @@ import type { Clock } from '../events/instant';
 import type { EventStore } from '../event-store/event-store';
 import { Problem } from '../http/problem';
 import { createDigestTable } from '../tools/digest-table';
-import { BrokenFileError, contentOf, MAX_LINE_BYTES, readLines } from './file-lines';
+import { BrokenFileError, contentOf, readLines } from './file-lines';
 import type { Line } from './file-lines';
 import { ImportError } from './import-error';
 import type { ImportProgress } from './import-progress';
@@ -138,7 +138,7 @@ function commandReader({
     const [before] = equalLines.get(line.text) ?? [0];
     equalLines.set(line.text, [before + 1, 0]);
     try {
-      if (line.cut) throw new SyntaxError(`longer than ${MAX_LINE_BYTES} bytes`);
+      if (line.flaw !== null) throw new SyntaxError(line.flaw);
       const item: unknown = JSON.parse(line.text);
       const commandId =
         ndjson === '-' && isHeartbeatOfNow(item) ? randomUUID() : uuidOf('line', line.text, String(before));

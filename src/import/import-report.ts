@@ -24,7 +24,7 @@ export interface ImportReport {
   readonly eventsAlreadyStored: number;
   /** Commands that left their run as it was. */
   readonly commandsUnchanged: number;
-  /** Runs queued a second time while active. */
+  /** Runs queued a second time while active, where rows are state changes. */
   readonly queuedAgain: number;
   /** Commands on runs that no row before them has queued. */
   readonly skippedUnknownRun: number;
@@ -137,6 +137,9 @@ export class ImportTally {
         return;
       case 'unknown_run':
         this.unknownRun++;
+        return;
+      case 'left_out':
+        // Its row is among the rejects.
         return;
       case 'refused':
         // Sources beat on for a while after the end; a file full of that would hide the rest.

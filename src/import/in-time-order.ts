@@ -1,6 +1,5 @@
 import { createExternalSort } from './external-sort';
-import type { RunRowReader } from './run-rows';
-import type { SourceRow, Statement } from './statement';
+import type { SortedRowReader, SourceRow, Statement } from './statement';
 
 /** Two sources that are each in order of time, as one. `first` comes first at equal times. */
 export async function* mergeByTime(
@@ -45,7 +44,7 @@ export interface SortOptions {
 /** Statements of any order, in order of time; at equal times as they came. None at all when aborted while sorting. */
 export async function* sortedByTime(
   statements: AsyncGenerator<Statement[]>,
-  restored: RunRowReader['statement'],
+  restored: SortedRowReader['statement'],
   { onSorted, signal, memoryChars }: SortOptions,
 ): AsyncGenerator<Statement[]> {
   const sort = createExternalSort(memoryChars === undefined ? {} : { memoryChars });

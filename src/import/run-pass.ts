@@ -18,6 +18,8 @@ export interface ImportIdentity {
   readonly correlationId: string;
   readonly judge: Judge;
   readonly discardedIn: DiscardedIn;
+  /** Whether a row tells a run from its queueing to its end: where it may not queue one it tells nothing. */
+  readonly rowsAreRuns: boolean;
 }
 
 export type Taken =

@@ -4,7 +4,7 @@ import type { RunRowsMapping } from './mapping';
 import { fieldsOf, orUnreadable, queueColumns, runIdColumn, UnreadableRow } from './row-fields';
 import { timeReader } from './row-time';
 import { completeCommand } from './statement';
-import type { RowReader, SourceRow, Statement } from './statement';
+import type { SortedRowReader, SourceRow, Statement } from './statement';
 
 const MAX_REASON_LENGTH = 500;
 
@@ -12,15 +12,11 @@ const MAX_REASON_LENGTH = 500;
 const KINDS = ['queue', 'start', 'complete'] as const;
 type Kind = (typeof KINDS)[number];
 
-export interface RunRowReader {
-  /** Up to three statements. Those of a row whose own times contradict their order wait for the ones before them. */
-  readonly read: RowReader;
-  /** One statement of a row that has been read before, without the cost of the others. */
-  readonly statement: (row: SourceRow, kind: string, dueMicros: number) => Statement;
-}
-
-/** Reads rows that are one run each. */
-export function runRowReader(mapping: RunRowsMapping): RunRowReader {
+/**
+ * Reads rows that are one run each: up to three statements a row. Those of a row whose own times contradict their order wait
+ * for the ones before them.
+ */
+export function runRowReader(mapping: RunRowsMapping): SortedRowReader {
   const { columns, delimiter } = mapping;
   const runId = runIdColumn(columns, mapping.run_id);
   const queue = queueColumns(mapping);

@@ -15,7 +15,7 @@ const DEFAULT_CACHE_WEIGHT = 60_000;
 const STORY_WEIGHT = 4;
 /** Room for COUNTED_STATES and for none of them. */
 const COUNTED_SLOTS = 16;
-const NOT_BEGUN: StoryMark = { incarnation: 0, version: 0, stragglers: [] };
+const NOT_BEGUN: StoryMark = { incarnation: 0, version: 0, stragglers: [], leftOut: [] };
 
 /**
  * The stories of all runs of a pass: those used last in memory, of the others a mark from which the log tells them
@@ -25,7 +25,9 @@ export class RunStories {
   private readonly cache: LRUCache<string, RunStory>;
   /** Of runs not in memory: the version, then incarnation and counted state in one number. */
   private readonly ledger = createDigestTable();
+  /** Of the few of those that have any. */
   private readonly stragglers = new Map<string, readonly string[]>();
+  private readonly leftOut = new Map<string, readonly string[]>();
 
   constructor(
     private readonly store: EventStore,
@@ -86,7 +88,7 @@ export class RunStories {
   }
 
   checkIn(story: RunStory): void {
-    if (story.incarnation === 0) return;
+    if (story.incarnation === 0 && story.leftOut.length === 0) return;
     // The cache takes nothing that is heavier than itself, and says so to nobody.
     if (STORY_WEIGHT + (story.pass?.weight ?? 0) > this.cacheWeight) this.park(story);
     else this.cache.set(story.runId, story);
@@ -99,11 +101,11 @@ export class RunStories {
   }
 
   private park(story: RunStory): void {
-    const { incarnation, version, stragglers } = markOf(story);
+    const { incarnation, version, stragglers, leftOut } = markOf(story);
     const counted = story.counted ? COUNTED_STATES.indexOf(story.counted.state) + 1 : 0;
     this.ledger.set(story.runId, [version, incarnation * COUNTED_SLOTS + counted]);
-    if (stragglers.length > 0) this.stragglers.set(story.runId, stragglers);
-    else this.stragglers.delete(story.runId);
+    keepIfAny(this.stragglers, story.runId, stragglers);
+    keepIfAny(this.leftOut, story.runId, leftOut);
   }
 
   private parked(runId: string): { mark: StoryMark; counted: CountedState | null } | undefined {
@@ -111,11 +113,17 @@ export class RunStories {
     if (!entry) return undefined;
     const [version, packed] = entry;
     const incarnation = Math.floor(packed / COUNTED_SLOTS);
-    const mark = { incarnation, version, stragglers: this.stragglers.get(runId) ?? [] };
+    const stragglers = this.stragglers.get(runId) ?? [];
+    const mark = { incarnation, version, stragglers, leftOut: this.leftOut.get(runId) ?? [] };
     return { mark, counted: COUNTED_STATES[(packed % COUNTED_SLOTS) - 1] ?? null };
   }
 
   private async read(streamIds: readonly string[]): Promise<Streams> {
     return streamIds.length === 0 ? new Map() : this.store.readStreams(streamIds);
   }
+}
+
+function keepIfAny(kept: Map<string, readonly string[]>, runId: string, all: readonly string[]): void {
+  if (all.length > 0) kept.set(runId, all);
+  else kept.delete(runId);
 }

@@ -1,4 +1,5 @@
 import type { RunFacts } from '../domain/run-facts';
+import { micros } from '../events/instant';
 import { streamOf } from '../events/operation-run-events';
 import type { NewEvent, StoredEvent } from '../events/operation-run-events';
 import type { Append, ExpectedRevision } from '../event-store/event-store';
@@ -25,7 +26,9 @@ export type Outcome =
   /** Queued again while still active. */
   | { readonly kind: 'queued_again' }
   /** About a run that no row before it has queued. */
-  | { readonly kind: 'unknown_run' };
+  | { readonly kind: 'unknown_run' }
+  /** Of a row that was refused with the queueing it begins with. */
+  | { readonly kind: 'left_out' };
 
 /** A run as the source knows it: one id, and one after the other the runs that bore it. */
 export interface RunStory {
@@ -33,6 +36,8 @@ export interface RunStory {
   incarnation: number;
   /** Of the newest incarnation; null before the first. */
   pass: RunPass | null;
+  /** Rows that were refused and have more to say. */
+  leftOut: readonly string[];
   /** The incarnation that the report has counted last, and under which state. */
   counted: { readonly incarnation: number; readonly state: CountedState } | null;
 }
@@ -58,6 +63,8 @@ export interface StoryMark {
   readonly version: number;
   /** Ids among those events whose rows have not come by: empty where rows are in order of time. */
   readonly stragglers: readonly string[];
+  /** Rows that were refused and have more to say. */
+  readonly leftOut: readonly string[];
 }
 
 /** The id of a run that was queued again after its end. */
@@ -82,19 +89,19 @@ export function streamToTell(runId: string, { incarnation }: StoryMark): string[
 
 export function storyAt(
   runId: string,
-  { incarnation, version, stragglers }: StoryMark,
+  { incarnation, version, stragglers, leftOut }: StoryMark,
   counted: CountedState | null,
   streams: Streams,
   identity: ImportIdentity,
 ): RunStory {
-  if (incarnation === 0) return { runId, incarnation, pass: null, counted: null };
+  if (incarnation === 0) return { runId, incarnation, pass: null, leftOut, counted: null };
   const id = incarnationId(runId, incarnation);
   const pass = new RunPass(id, identity, streams.get(streamOf(id)) ?? [], version, stragglers);
-  return { runId, incarnation, pass, counted: counted && { incarnation, state: counted } };
+  return { runId, incarnation, pass, leftOut, counted: counted && { incarnation, state: counted } };
 }
 
-export function markOf({ incarnation, pass }: RunStory): StoryMark {
-  return { incarnation, version: pass?.version ?? 0, stragglers: pass?.stragglers() ?? [] };
+export function markOf({ incarnation, pass, leftOut }: RunStory): StoryMark {
+  return { incarnation, version: pass?.version ?? 0, stragglers: pass?.stragglers() ?? [], leftOut };
 }
 
 /** Takes the statements in order; moves `story` on. Nothing is written. */
@@ -110,7 +117,7 @@ export function workOn(
     { streamId: string; expectedRevision: ExpectedRevision; events: NewEvent[] }
   >();
   const states = new Map<number, CountedState>();
-  const outcomes = statements.map((statement): Outcome => {
+  const take = (statement: Statement): Outcome => {
     const pass = passFor(story, statement, streams, identity);
     if (typeof pass === 'string') return { kind: pass };
     const revision = (pass.full?.version ?? 0) - 1;
@@ -129,8 +136,34 @@ export function workOn(
       appends.set(pass.streamId, { streamId: pass.streamId, expectedRevision, events: [taken.event] });
     }
     return { kind: 'appended', eventId: taken.event.eventId };
-  });
+  };
+  const outcomes = statements.map((statement) =>
+    identity.rowsAreRuns ? takeOfRow(story, statement, take) : take(statement),
+  );
   return { story, before, statements, outcomes, appends: [...appends.values()], states };
+}
+
+/**
+ * A row that is one run has no part in another run: what it says behind a queueing that was refused would be said of
+ * whichever run bears its id. A run that two rows tell of, as two exports do, is queued at one time in both.
+ */
+function takeOfRow(story: RunStory, statement: Statement, take: (statement: Statement) => Outcome): Outcome {
+  const { command, row, atMicros } = statement;
+  const place = `${row.line} ${row.file}`;
+  if (story.leftOut.includes(place)) {
+    // Its last word.
+    if (command.kind === 'complete') story.leftOut = story.leftOut.filter((other) => other !== place);
+    return { kind: 'left_out' };
+  }
+  const outcome = take(statement);
+  if (command.kind !== 'queue') return outcome;
+  const queuedAt = story.pass?.facts?.queuedAt;
+  const isToldAgain = outcome.kind === 'queued_again' && queuedAt && micros(queuedAt) === atMicros;
+  if (isToldAgain || (outcome.kind !== 'queued_again' && outcome.kind !== 'refused')) return outcome;
+  story.leftOut = [...story.leftOut, place];
+  if (outcome.kind === 'refused') return outcome;
+  const message = `${story.runId} was queued before, at ${queuedAt}, and had not ended by then`;
+  return { kind: 'refused', code: 'run_still_active', message };
 }
 
 /** The run that a statement is about, a new one when it is queued after its end. */

@@ -1,4 +1,4 @@
-import { BrokenFileError, contentOf, MAX_LINE_BYTES, readLines } from './file-lines';
+import { BrokenFileError, contentOf, readLines } from './file-lines';
 import type { Line } from './file-lines';
 import type { ImportTally } from './import-report';
 import type { SourceFile } from './source-files';
@@ -39,9 +39,7 @@ function take(
   into: Statement[],
 ): void {
   const row: SourceRow = { file, line: line.line, text: line.text };
-  const reading = line.cut
-    ? ({ kind: 'unreadable', reason: `longer than ${MAX_LINE_BYTES} bytes` } as const)
-    : read(row);
+  const reading = line.flaw === null ? read(row) : ({ kind: 'unreadable', reason: line.flaw } as const);
   if (reading.kind === 'unreadable') {
     tally.reject('unreadable_row', { file, line: line.line, row: line.text }, reading.reason);
     return;

@@ -30,6 +30,13 @@ export type Reading =
 
 export type RowReader = (row: SourceRow) => Reading;
 
+/** Reads rows that are sorted by time before anything is done with them. */
+export interface SortedRowReader {
+  readonly read: RowReader;
+  /** One statement of a row that has been read before, without the cost of the others. */
+  readonly statement: (row: SourceRow, kind: string, dueMicros: number) => Statement;
+}
+
 export function completeCommand(
   at: Instant,
   outcome: TerminalOutcome,

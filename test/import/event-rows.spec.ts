@@ -149,6 +149,24 @@ describe('rows that are one state change each', () => {
     expect(report).toMatchObject({ eventsAppended: 4, rejectedByReason: { illegal_transition: 1 } });
   });
 
+  it('lost the heartbeats of files that are not in order of time, and those of a run to the next one', async () => {
+    folder.file('events/1.csv', [row(1, 'a', 'Q'), row(5, 'a', 'OK'), row(9, 'a', 'Q'), row(20, 'b', 'Q')]);
+    folder.file('beats/1.csv', ['12,a,x', '3,a,x']);
+    folder.file('beats/2.csv', ['4,a,x']);
+    const report = await fixture.import(folder);
+    expect(await fixture.log()).toEqual([
+      `a: Queued@${at(1)}`,
+      `a: Progressed@${at(3)}`,
+      `a: Progressed@${at(4)}`,
+      `a: Completed@${at(5)}`,
+      `a#2: Queued@${at(9)}`,
+      `a#2: Progressed@${at(12)}`,
+      `b: Queued@${at(20)}`,
+    ]);
+    expect(report).toMatchObject({ eventRows: 4, heartbeatRows: 3, rejected: 0, interrupted: false });
+    expect((await fixture.import(folder)).eventsAppended).toBe(0);
+  });
+
   it('take their heartbeats from other files, in order of time and behind events of the same time', async () => {
     folder.file('events/1.csv', [row(1, 'a', 'Q'), row(5, 'a', 'S'), row(9, 'a', 'OK')]);
     folder.file('beats/1.csv', ['0,a,x', '1,a,x', '5,a,x', '5,a,x', '7,a,y', '9,a,x', '11,a,x']);

@@ -70,6 +70,16 @@ describe('rows that are not imported', () => {
     );
   });
 
+  it('made one run of two whose ids were no UTF-8', async () => {
+    const latin1 = (id: string, code: string) => `${row(1, id, code)}\n`;
+    folder.file(
+      'events/1.csv',
+      Buffer.from(`${latin1('bücher', 'Q')}${latin1('bäcker', 'Q')}${row(1, 'a', 'Q')}`, 'latin1'),
+    );
+    expect(await fixture.import(folder)).toMatchObject({ rejected: 2, eventsAppended: 1, queuedAgain: 0 });
+    expect(rejectsIn(folder)).toMatchObject([1, 2].map((line) => ({ line, reason: 'not in UTF-8' })));
+  });
+
   it('of a file that is cut short are imported as far as they go', async () => {
     const rows = Array.from({ length: 2_000 }, (_, index) => row(index, `run-${index * 7919}`, 'Q'));
     const whole = gzipSync(rows.join('\n'));

@@ -115,6 +115,56 @@ describe('rows that are one run each', () => {
     expect(await fixture.log()).toContain(`w/a: Completed@${at('09')}`);
   });
 
+  it.each([
+    ['in one chunk', {}],
+    ['command by command, kept in the log in between', { chunkSize: 1, cacheWeight: 1 }],
+  ])('gave their end to another row that had not ended, %s', async (_how, options) => {
+    folder.file('1.csv', [
+      run('a', ['01', '02', '20']),
+      run('a', ['03', '04', '10'], 'ERR'),
+      run('a', ['05', '06', '30'], 'ERR'),
+      run('a', ['40', '41', '42'], 'HELD'),
+    ]);
+    const report = await fixture.import(folder, options);
+    expect(await fixture.factsOf('w/a')).toMatchObject({ outcome: 'succeeded', completedAt: at('20') });
+    expect(await fixture.factsOf('w/a#2')).toMatchObject({ outcome: 'blocked', queuedAt: at('40') });
+    expect(report).toMatchObject({
+      runs: 2,
+      eventsAppended: 6,
+      rejectedByReason: { run_still_active: 2 },
+      queuedAgain: 0,
+    });
+    expect(rejectsIn(folder)).toMatchObject([{ line: 2 }, { line: 3 }]);
+    expect(await fixture.import(folder, options)).toMatchObject({ eventsAppended: 0, rejected: 2 });
+  });
+
+  it('of a run that two exports tell of come to one run', async () => {
+    folder.file('1-monday.csv', [run('a', ['01', '02', ''], 'RUNNING')]);
+    folder.file('2-tuesday.csv', [run('a', ['01', '02', '09'])]);
+    expect(await fixture.import(folder)).toMatchObject({ runs: 1, eventsAppended: 3, rejected: 0 });
+  });
+
+  it('of a run that somebody else has queued are left out whole', async () => {
+    await fixture.others('w/a', {
+      kind: 'queue',
+      at: at('00'),
+      workspaceId: 'w',
+      tenantId: 't',
+      type: 'sync',
+      initiator: null,
+      context: {},
+      summaryCounts: null,
+      predecessorRunId: null,
+      origin: null,
+    });
+    folder.file('1.csv', [run('a', ['01', '02', '20'])]);
+    expect(await fixture.import(folder)).toMatchObject({
+      eventsAppended: 0,
+      rejectedByReason: { run_already_exists: 1 },
+      skippedUnknownRun: 0,
+    });
+  });
+
   it('go to the rejects when they cannot be read', async () => {
     folder.file('1.csv', [
       run('a', ['01', '02', '03'], 'ABORTED by ann'),

@@ -66,9 +66,9 @@ describe('the lines of a file', () => {
   it('end in LF or CRLF, the last one perhaps in neither; empty ones are only counted', async () => {
     const { lines } = await read(Buffer.from('\uFEFFa\r\n\n\r\nb,\r\nc'));
     expect(lines).toEqual([
-      { line: 1, text: 'a', cut: false },
-      { line: 4, text: 'b,', cut: false },
-      { line: 5, text: 'c', cut: false },
+      { line: 1, text: 'a', flaw: null },
+      { line: 4, text: 'b,', flaw: null },
+      { line: 5, text: 'c', flaw: null },
     ]);
   });
 
@@ -117,12 +117,17 @@ describe('the lines of a file', () => {
     expect(texts(lines.slice(0, 10_000))).toEqual(numbered.slice(0, 10_000));
   });
 
+  it('that are no UTF-8 are told from those that hold the character which stands for that', async () => {
+    const { lines } = await read(Buffer.concat([Buffer.from('a\uFFFD\na'), Buffer.from([0xff, 10, 98])]));
+    expect(lines.map(({ flaw }) => flaw)).toEqual([null, 'not in UTF-8', null]);
+  });
+
   it('are cut when they have no end', async () => {
     const { lines } = await read(gzipSync(`a\n${'y'.repeat(3 * MAX_LINE_BYTES)}\nb\n`));
-    expect(lines.map(({ text, cut }) => [text.length, cut])).toEqual([
-      [1, false],
-      [MAX_LINE_BYTES, true],
-      [1, false],
+    expect(lines.map(({ text, flaw }) => [text.length, flaw])).toEqual([
+      [1, null],
+      [MAX_LINE_BYTES, `longer than ${MAX_LINE_BYTES} bytes`],
+      [1, null],
     ]);
   });
 
