@@ -4,6 +4,7 @@ import { listParked } from '../projector/parked-streams';
 import type { ParkedStream, RetryResult } from '../projector/parked-streams';
 import { discardAs, mendableIn, nameOf, parkedIn, previewDiscardAs, retryAs } from '../replay/parked-actions';
 import type { MendResult } from '../replay/parked-actions';
+import { ReplayRefusedError } from '../replay/replays';
 import { table } from './output';
 import type { Output } from './output';
 import { onReplays, operatorOf } from './replay-desk';
@@ -52,10 +53,9 @@ export async function discardParkedEvent(
     const { generation, parkedContext } = await mendableIn(context, id);
     if (!apply) {
       const stream = await previewDiscardAs(generation, streamId, parkedContext);
+      if (!stream) throw notParked(streamId);
       output.result({ wouldDiscard: stream }, () => [
-        stream
-          ? `would leave out revision ${stream.revision} (${stream.eventType}) of ${nameOf(streamId)} for good${takenAlong(stream)}; add --apply`
-          : `${nameOf(streamId)} is not parked`,
+        `would leave out revision ${stream.revision} (${stream.eventType}) of ${nameOf(streamId)} for good${takenAlong(stream)}; add --apply`,
       ]);
       return;
     }
@@ -68,21 +68,22 @@ function takenAlong({ runId, revision }: ParkedStream): string {
   return runId !== null && revision === 0 ? ', and the whole run with it' : '';
 }
 
+function notParked(streamId: string, details: readonly string[] = []): ReplayRefusedError {
+  return new ReplayRefusedError('not_found', `${nameOf(streamId)} is not parked`, details);
+}
+
 function report(output: Output, streamId: string, result: MendResult): void {
   const { failedElsewhere = [] } = result;
+  const elsewhere = failedElsewhere.map((where) => `not so in ${where}`);
+  if (result.kind === 'not_parked') throw notParked(streamId, elsewhere);
   // A script must be able to tell that something is still waiting.
   if (result.kind !== 'cleared' || failedElsewhere.length > 0) process.exitCode = 1;
   const runId = isRunStream(streamId) ? runIdOf(streamId) : null;
-  output.result({ streamId, runId, ...result }, () => [
-    resultWords(streamId, result),
-    ...failedElsewhere.map((where) => `not so in ${where}`),
-  ]);
+  output.result({ streamId, runId, ...result }, () => [resultWords(streamId, result), ...elsewhere]);
 }
 
-function resultWords(streamId: string, result: RetryResult): string {
+function resultWords(streamId: string, result: Exclude<RetryResult, { kind: 'not_parked' }>): string {
   switch (result.kind) {
-    case 'not_parked':
-      return `${nameOf(streamId)} is not parked`;
     case 'cleared':
       return `${nameOf(streamId)}: ${counted(result.events, 'parked event')} dealt with; nothing is waiting`;
     case 'parked_again':

@@ -72,7 +72,14 @@ function faultOfContext(value: unknown): string | null {
     return `must not be nested deeper than ${MAX_CONTEXT_DEPTH} levels`;
   const bytes = Buffer.byteLength(JSON.stringify(value));
   if (bytes > MAX_CONTEXT_BYTES) return `must be at most ${MAX_CONTEXT_BYTES} bytes as JSON, is ${bytes}`;
+  if (holdsInfinity(value)) return 'must not contain numbers beyond 1.8e308, which JSON cannot keep';
   return isStorable(value) ? null : unstorable;
+}
+
+/** As `1e999` is read. */
+function holdsInfinity(value: unknown): boolean {
+  if (typeof value === 'number') return !Number.isFinite(value);
+  return typeof value === 'object' && value !== null && Object.values(value).some(holdsInfinity);
 }
 
 /** When a command happened: as its source says, else now. Throws Problem for an instant that no sane clock shows. */

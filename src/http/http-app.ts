@@ -1,3 +1,4 @@
+import { isUtf8 } from 'node:buffer';
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
@@ -13,6 +14,7 @@ import { tagAnswers } from './etag';
 import { KnownRoutes } from './known-routes';
 import { refuseDeepBodies } from './nesting';
 import { serveOpenApi } from './openapi';
+import { Problem } from './problem';
 import { ProblemFilter, sendProblem } from './problem.filter';
 import { QueryGuard } from './query.guard';
 import { refuseConnections } from './refuse-connection';
@@ -47,6 +49,17 @@ export function createHttpAdapter(logger: Logger): FastifyAdapter {
   });
 }
 
+/** What would be parsed as something else than was meant. */
+function faultOfBody({ headers }: FastifyRequest, body: Buffer): Problem | null {
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity')
+    return new Problem('unsupported_media_type', {
+      detail: 'the body must not be compressed',
+      headers: { 'accept-encoding': 'identity' },
+    });
+  return isUtf8(body) ? null : Problem.invalidRequest([{ path: '', message: 'the body is not in UTF-8' }]);
+}
+
 /** A caller's own id when it is short and harmless in a log, else a new one. */
 function requestId(request: Pick<IncomingMessage, 'headers'>): string {
   const given = request.headers['x-request-id'];
@@ -65,10 +78,12 @@ export function configureHttp(app: NestFastifyApplication): void {
   // Only JSON comes in: any other body is refused with 415 instead of reaching a schema as a text.
   fastify.removeContentTypeParser(['text/plain', 'application/json']);
   const parse = fastify.getDefaultJsonParser('error', 'error');
-  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) => {
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     // Many clients name the type of every body, and some commands need none.
-    if (body === '') done(null, undefined);
-    else void parse(request, body as string, done);
+    if (body.length === 0) return done(null, undefined);
+    const problem = faultOfBody(request, body as Buffer);
+    if (problem) done(problem);
+    else void parse(request, body.toString(), done);
   });
   fastify.addHook('onRoute', (route: RouteOptions) => {
     routes.add(route.url, route.method);

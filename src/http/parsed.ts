@@ -18,6 +18,9 @@ export class ZodPipe<T extends z.ZodType> implements PipeTransform<unknown, z.ou
   }
 
   transform(value: unknown): z.output<T> {
+    // zod passes over this one name, strict or not.
+    if (typeof value === 'object' && value !== null && Object.hasOwn(value, '__proto__'))
+      throw Problem.invalidRequest([{ path: '__proto__', message: 'unknown field' }]);
     // No body at all arrives as null or undefined: the issues of an empty object name what is missing.
     const parsed = this.schema.safeParse(value ?? {}, { error: inputWords });
     // `strict` changes what is refused, not what comes out.

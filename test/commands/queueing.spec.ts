@@ -61,6 +61,12 @@ describe('queueing', () => {
     expect([answer.statusCode, answer.data.code]).toEqual([400, 'invalid_request']);
   });
 
+  it('kept null where a context said a number that is too large', async () => {
+    const body = '{"workspaceId":"w1","type":"sync","context":{"a":[1e999]}}';
+    const answer = await app.post('/operation-runs', body, { 'content-type': 'application/json' });
+    expect([answer.statusCode, answer.data.code]).toEqual([400, 'invalid_request']);
+  });
+
   it.each<[string, object]>([
     ['an instant five minutes ahead', { occurredAt: ago(-300) }],
     ['a context of just 16 KiB', { context: { text: 'x'.repeat(16_384 - 11) } }],

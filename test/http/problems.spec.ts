@@ -2,6 +2,7 @@ import { connect } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { gzipSync } from 'node:zlib';
 import { Controller, Get, HttpException, NotFoundException, Param, Post, Res } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
 import type { FastifyReply } from 'fastify';
@@ -195,8 +196,28 @@ describe('problems', () => {
       400,
       'invalid_request',
     ],
+    [
+      'letters of another encoding',
+      Buffer.from('{"name":"Jürg"}', 'latin1'),
+      'application/json',
+      400,
+      'invalid_request',
+    ],
   ])('refuses %s', async (_, payload, type, status, code) => {
     expect((await problem('POST', '/items', payload, type)).body).toMatchObject({ status, code });
+  });
+
+  it('took a body that said it was compressed as if it had said nothing', async () => {
+    const headers = { 'content-type': 'application/json', 'content-encoding': 'gzip' };
+    const answers = [gzipSync('{"name":"x"}'), '{"name":"x"}'].map((payload) =>
+      test.inject({ method: 'POST', url: '/items', payload, headers }),
+    );
+    for (const { statusCode, headers: told, json } of await Promise.all(answers))
+      expect([statusCode, told['accept-encoding'], json<{ detail: string }>().detail]).toEqual([
+        415,
+        'identity',
+        'the body must not be compressed',
+      ]);
   });
 
   it('refuses a URL that cannot be decoded', async () => {

@@ -128,6 +128,7 @@ test('a list echoes its normalised filter and where the reader came from', async
 test('an unknown filter, or one the list does not have, is refused and not ignored', async () => {
   for (const url of [
     '/admin/operations?state=queued',
+    '/admin/operations?__proto__=1',
     '/admin/operations?status=done',
     '/workspaces/w1/operations/recent?workspace=w2',
     '/workspaces/w1/tenants/t1/operations/recent?tenant=t2',

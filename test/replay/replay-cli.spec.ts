@@ -384,6 +384,17 @@ test("a parked stream that is no run's could not be named on the command line", 
     { actor: 'olga', action: 'parked.discard', reason: 'none of ours' },
   ]);
 
+  // As over HTTP, and whether or not it is applied.
+  for (const ask of [
+    (output: Output) => retryParkedStream(output, streamId),
+    (output: Output) => discardParkedEvent(output, streamId, flags),
+    (output: Output) => discardParkedEvent(output, streamId, { ...flags, apply: false }),
+  ])
+    expect([await run(ask), errors.pop()]).toEqual([
+      expect.objectContaining({ value: undefined, exitCode: 1 }),
+      'stream orders-1 is not parked\n',
+    ]);
+
   // One or the other.
   for (const named of [[], ['a-run', '--stream', streamId]]) {
     const ended = await runCli(['parked', 'retry', ...named, '--json'], {});
