@@ -4,21 +4,20 @@ import type { Instant } from '../events/instant';
 import { instantOf, micros } from '../events/instant';
 
 /**
- * When the run was last heard from, in microseconds. A start counts as news over a heartbeat sent while queued: a run that
- * waited long must not start out stuck.
+ * When the run was last heard from, in microseconds: the latest of its queueing, its start and its last heartbeat. A run that
+ * waited long must not start out stuck, nor one whose worker's clock is behind that of whoever queued it.
  */
 export function lastSignOfLife({ lastHeartbeatAt, startedAt, queuedAt }: RunFacts): number {
-  if (lastHeartbeatAt === null) return micros(startedAt ?? queuedAt);
-  return startedAt === null ? micros(lastHeartbeatAt) : Math.max(micros(lastHeartbeatAt), micros(startedAt));
+  return Math.max(micros(queuedAt), micros(startedAt ?? queuedAt), micros(lastHeartbeatAt ?? queuedAt));
 }
 
 /**
- * Since when a running run has stood still, in microseconds: its counts last moved then, or it started after that. Null of
+ * Since when a running run has stood still, in microseconds: its counts last moved then, or it began after that. Null of
  * a run that has never moved a count: many types tell none, and of those only silence can be judged.
  */
-export function countsStoodSince({ status, progressMovedAt, startedAt }: RunFacts): number | null {
+export function countsStoodSince({ status, progressMovedAt, startedAt, queuedAt }: RunFacts): number | null {
   if (status !== 'running' || progressMovedAt === null) return null;
-  return startedAt === null ? micros(progressMovedAt) : Math.max(micros(progressMovedAt), micros(startedAt));
+  return Math.max(micros(progressMovedAt), micros(startedAt ?? queuedAt), micros(queuedAt));
 }
 
 /**

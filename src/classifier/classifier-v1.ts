@@ -18,8 +18,8 @@ const ENDED: Record<TerminalClass, { byReport: Verdict; byReconciliation: Verdic
 };
 
 /**
- * Version 1. An active run is fresh until its threshold has passed since its last sign of life (its last heartbeat or
- * its start, whichever is later, else its queueing), and strictly later it needs attention. A completed run has one class, by reason code or outcome.
+ * Version 1. An active run is fresh until its threshold has passed since its last sign of life (the latest of its queueing, its
+ * start and its last heartbeat), and strictly later it needs attention. A completed run has one class, by reason code or outcome.
  *
  * `reconcileAfterSeconds` counts from that same sign of life, but reconciliation is never due before the run has been
  * visibly stale for one heartbeat interval: a run must show on the stuck page before it is failed, and a type that only

@@ -147,6 +147,9 @@ function queued(runId: string, event: Extract<RecordedRunEvent, { type: 'Operati
   };
 }
 
+/** Who looked into why a run was stuck has not seen how it ended (docs/adr/0024). */
+const UNSEEN = { resolution: 'open' } as const;
+
 function changesOf(facts: RunFacts, event: RecordedRunEvent): Partial<RunFacts> {
   switch (event.type) {
     case 'OperationRunQueued':
@@ -180,6 +183,7 @@ function changesOf(facts: RunFacts, event: RecordedRunEvent): Partial<RunFacts> 
         failureSummary: event.data.failureSummary,
         reasonCode: event.data.reasonCode,
         reason: event.data.reason,
+        ...UNSEEN,
       };
     case 'OperationRunReconciled':
       refuseIfCompleted(facts, event);
@@ -190,6 +194,7 @@ function changesOf(facts: RunFacts, event: RecordedRunEvent): Partial<RunFacts> 
         reasonCode: event.data.evidence.reasonCode,
         reason: event.data.evidence.reason,
         evidence: event.data.evidence,
+        ...UNSEEN,
       };
     case 'OperationRunLateReportRecorded':
       return {

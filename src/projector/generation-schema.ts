@@ -3,7 +3,7 @@ import type { Column, CountedTable, Surface, SurfaceTable } from './surface';
 import { tablesOf } from './surface-content';
 
 /** Moves when `evolve` or the engine's own tables change, so that a generation folded by older code is not continued. */
-const FOLD_VERSION = 2;
+const FOLD_VERSION = 3;
 
 /** Room for heartbeats and counts to update rows in place, and clean-up early enough that counting stays index-only. */
 const STORAGE =

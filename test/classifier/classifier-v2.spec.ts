@@ -38,6 +38,13 @@ describe('a running run', () => {
     ['whose silence is due in the same instant, by its silence', stalled(100, 1000), 30, 1900, 900],
     ['whose counts have just moved, by its silence', stalled(100, 100), 30, 1000, 900],
     ['whose counts moved while it was queued, from its start on', stalled(5, 1800), 20, 1210, 1200],
+    [
+      'whose clock is behind, from its queueing on',
+      stalled(-7200, 1800, { startedAt: at(-7200) }),
+      20,
+      1200,
+      1200,
+    ],
     ['under a policy without a limit, by its silence', stalled(100, 1800), null, 2700, 900],
   ])('%s', (_what, facts, beats, seconds, thresholdSeconds) => {
     expect(classifierV2(facts, under(beats))).toMatchObject({

@@ -27,6 +27,20 @@ describe('an active run', () => {
   it.each<[string, RunFacts, number, string, number]>([
     ['queued', queuedRun(), 600, 'stale_queued', 600],
     ['queued with a heartbeat', queuedRun({ lastHeartbeatAt: at(50) }), 650, 'stale_queued', 600],
+    [
+      'queued, with a heartbeat of a clock that is behind',
+      queuedRun({ lastHeartbeatAt: at(-7200) }),
+      600,
+      'stale_queued',
+      600,
+    ],
+    [
+      'running by a clock that is behind',
+      runningRun({ startedAt: at(-7200), lastHeartbeatAt: at(-7100) }),
+      900,
+      'stale_running',
+      900,
+    ],
     ['running without any heartbeat', runningRun(), 910, 'stale_running', 900],
     ['running with a heartbeat', runningRun({ lastHeartbeatAt: at(100) }), 1000, 'stale_running', 900],
     [

@@ -55,6 +55,15 @@ describe('the fold refuses', () => {
   });
 });
 
+it.each([
+  ['completed', c.complete(30, 'failed')],
+  ['reconciled', c.reconcile(5_000)],
+])('that somebody had looked into a stuck run hid how it %s', (_how, end) => {
+  const stuck = given(c.queue(), c.resolve(2_000));
+  expect(stuck?.resolution).toBe('investigated');
+  expect(given(c.queue(), c.resolve(2_000), end)).toMatchObject({ status: 'completed', resolution: 'open' });
+});
+
 describe('heartbeats', () => {
   it('with unchanged counts are counted, and new counts start the count again', () => {
     const facts = given(c.queue(), c.progress(1, { n: 1 }), c.progress(2, { n: 1 }), c.progress(3));
