@@ -1,10 +1,6 @@
-import type { Pool, PoolClient } from 'pg';
-import { inSnapshot } from '../db/transaction';
-import type { EventStore } from '../event-store/event-store';
-import { isRunStream, runIdOf } from '../events/operation-run-events';
-import { comparePositions, parsePosition, START } from '../events/position';
+import type { PoolClient } from 'pg';
+import { parsePosition, START } from '../events/position';
 import type { Position } from '../events/position';
-import type { Generation } from '../projector/generations';
 
 /** Pages to look at beyond one per run, so that a small sample does not come back empty by chance. */
 const SPARE_PAGES = 10;
@@ -39,24 +35,8 @@ export async function pickRuns(
   }
 }
 
-/**
- * The runs that up to `size` events speak of, somewhere in what a generation has read of the log: behind the last event of a
- * random run, or at the beginning. EventStoreDB reads from no position but that of an event.
- */
-export async function runsSomewhere(
-  { pool, store }: { readonly pool: Pool; readonly store: Pick<EventStore, 'readAll'> },
-  { schema, checkpoint }: Pick<Generation, 'schema' | 'checkpoint'>,
-  size: number,
-  random: () => number,
-): Promise<string[]> {
-  const from = await inSnapshot(pool, (client) => somePosition(client, schema, size, random));
-  const streams = (await store.readAll(from, size))
-    .filter(({ position }) => comparePositions(position, checkpoint) <= 0)
-    .map(({ streamId }) => streamId);
-  return [...new Set(streams)].filter(isRunStream).map(runIdOf);
-}
-
-async function somePosition(
+/** Of the last event of a random run, or before the first: EventStoreDB reads from no position but that of an event. */
+export async function somePosition(
   client: PoolClient,
   schema: string,
   size: number,

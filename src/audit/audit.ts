@@ -6,8 +6,8 @@ import { comparePositions, formatPosition } from '../events/position';
 import { DiscardedEvents } from '../projector/discarded-events';
 import { foldBatch } from '../projector/fold-batch';
 import type { FoldedBatch } from '../projector/fold-batch';
-import type { Generation } from '../projector/generations';
 import { isHistorical } from '../projector/generations';
+import type { Generation } from '../projector/generations';
 import { judgeFor } from '../projector/live-classification';
 import type { Row, Surface } from '../projector/surface';
 import { contentOf, rowOf, tablesOf } from '../projector/surface-content';
@@ -16,7 +16,8 @@ import { Differences } from './audit-differences';
 import type { AuditDifference } from './audit-differences';
 import { inSnapshot } from '../db/transaction';
 import { generationIn, rowsOfRuns, storedColumns } from './audit-snapshot';
-import { missingIn, pickRuns, runsSomewhere } from './audit-sample';
+import { missingIn, pickRuns } from './audit-sample';
+import { LogWalk, runsOf } from './log-walk';
 
 export interface AuditContext {
   readonly pool: Pool;
@@ -69,8 +70,8 @@ export async function auditStreams(
     random,
   }: { readonly generation: Generation; readonly sample: number; readonly random: () => number },
 ): Promise<AuditReport> {
-  // Where a historical generation ends in the middle of the log is known only run by run.
-  const told = isHistorical(generation) ? [] : await runsSomewhere(context, generation, sample, random);
+  const walk = await LogWalk.begin(context, { generation, events: sample, random });
+  const told = runsOf(await walk.rest());
   return auditPicked(context, generation, (client, schema) => pickRuns(client, schema, sample, random), told);
 }
 

@@ -71,14 +71,17 @@ async function showProgress(output: Output, desk: Desk, id: number) {
   };
 }
 
-/** One bar a phase. Rate and time left are those of this sitting: what an earlier one has done does not count as done. */
-function progressBars(output: Output, id: number) {
+/**
+ * One bar a phase, and another where a phase begins anew, as loading does after a kill. Rate and time left are those of this
+ * sitting: what an earlier one has done does not count as done.
+ */
+export function progressBars(output: Output, id: number) {
   let shown: { readonly phase: string; readonly before: number; readonly bar: Progress } | null = null;
   return {
-    show({ phase, unit, done, total }: ReplayStatus) {
+    show({ phase, unit, done, total }: Pick<ReplayStatus, 'phase' | 'unit' | 'done' | 'total'>) {
       // The other phases have no figures of their own.
       const measured = phase === 'folding' || phase === 'loading' || phase === 'judging';
-      if (shown?.phase !== phase) {
+      if (shown?.phase !== phase || done < shown.before) {
         shown?.bar.stop();
         const left = measured ? Math.max(0, total - done) : 0;
         shown = { phase, before: done, bar: output.progress(`generation ${id}: ${phase}`, unit, left) };

@@ -112,7 +112,8 @@ export function statusTable(replays: readonly ReplayStatus[]): string[] {
         : `${count(one.done)}/${counted(one.total, UNIT[one.unit])}`,
       one.elapsedSeconds === null ? null : seconds(one.elapsedSeconds),
       one.requestedBy,
-      one.reason,
+      // An abort is a state of its own to nobody but people.
+      [one.reason, one.failure].filter((words) => words !== null).join('; ') || null,
     ]),
   );
 }
@@ -173,8 +174,11 @@ function progressWords({
   const far = done === total ? all : `${count(done)} of ${all}`;
   const time = elapsedSeconds === null ? '' : ` in ${seconds(elapsedSeconds)}`;
   const rate = ratePerSecond === null ? '' : `, ${count(Math.round(ratePerSecond))}/s`;
+  // Of a build that was interrupted, or begun anew: the figures before it say less.
+  const others = done === total && ratePerSecond !== null && elapsedSeconds !== null;
+  const of = others && ratePerSecond * elapsedSeconds > done * 1.05 ? ' while it was built' : '';
   const left = etaSeconds === null ? '' : `, about ${seconds(etaSeconds)} left`;
-  return `${far}${time}${rate}${left}`;
+  return `${far}${time}${rate}${of}${left}`;
 }
 
 function count(value: number): string {

@@ -2,6 +2,7 @@ import { HttpException } from '@nestjs/common';
 import { ZodError } from 'zod';
 import { isUnreachable } from '../db/database';
 import { EventStoreUnavailableError } from '../event-store/event-store';
+import { NoSlotError } from '../tools/slots';
 import { Problem } from './problem';
 import type { FieldError, ProblemCode } from './problem';
 
@@ -25,6 +26,10 @@ const CODE_OF_STATUS: Readonly<Record<number, ProblemCode>> = {
 export function asProblem(error: unknown): Problem {
   if (error instanceof Problem) return error;
   if (error instanceof ZodError) return Problem.invalidRequest(fieldErrors(error));
+  if (error instanceof NoSlotError)
+    return Problem.notReady('too many other reads are under way here, and none came to its end in time', {
+      cause: error,
+    });
   if (isUnreachable(error))
     return Problem.notReady('the database is not available at the moment', { cause: error });
   if (error instanceof EventStoreUnavailableError)

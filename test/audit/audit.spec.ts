@@ -22,10 +22,14 @@ afterAll(() => fixture.close());
 
 const ALL = 10_000;
 
-async function streams(sample = ALL, seed = 1) {
+function chance(seed: number): () => number {
   const random = createRandom(seed);
+  return () => random.between(0, 1);
+}
+
+async function streams(sample = ALL, seed = 1) {
   const generation = (await generationById(fixture.pool, fixture.generation.id))!;
-  return auditStreams(fixture.options, { generation, sample, random: () => random.between(0, 1) });
+  return auditStreams(fixture.options, { generation, sample, random: chance(seed) });
 }
 
 async function surfaces(asOf = AS_OF) {
@@ -55,11 +59,13 @@ test('a run whose facts were gone was never found missing by a sample, which was
   const statement = `delete from $schema.run_facts where run_id = '${runId}'`;
   await damaged(statement, 'run_facts', async () => {
     const now = (await generationById(pool, generation.id))!;
-    // From the beginning of the log.
-    const report = await auditStreams(options, { generation: now, sample: ALL, random: () => 0 });
-    expect(report.found).toEqual([
-      { runId, table: 'run_facts', column: '(row)', stored: 'missing', expected: 'present' },
-    ]);
+    const found = [{ runId, table: 'run_facts', column: '(row)', stored: 'missing', expected: 'present' }];
+    // From the beginning of the log, and from places behind the run's events.
+    for (const random of [() => 0, chance(1), chance(2)]) {
+      const asked = { generation: now, sample: ALL, random };
+      expect((await auditStreams(options, asked)).found).toEqual(found);
+      expect(await auditInLooks(options, asked, 50)).toMatchObject({ differences: 1, found });
+    }
   });
 });
 

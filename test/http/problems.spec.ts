@@ -13,6 +13,7 @@ import { ParsedBody, ParsedParams, ParsedQuery } from '../../src/http/parsed';
 import { EventStoreUnavailableError } from '../../src/event-store/event-store';
 import { Problem } from '../../src/http/problem';
 import { many, single, wholeNumber } from '../../src/http/query-values';
+import { NoSlotError } from '../../src/tools/slots';
 import { bearer, createTestApp } from './test-app';
 import type { TestApp } from './test-app';
 
@@ -39,6 +40,7 @@ const THROWN: Record<string, () => unknown> = {
   lost: () => new Error('Connection terminated unexpectedly'),
   broken: () => new Error('Client has encountered a connection error and is not queryable'),
   log: () => new EventStoreUnavailableError('append to x: no answer'),
+  slot: () => new NoSlotError('7 at work, and none came to an end within 10000 ms'),
   bug: () => new Error('connection to db.internal:5432 refused, password hunter2'),
   text: () => 'thrown text',
 };
@@ -140,6 +142,7 @@ describe('problems', () => {
     ['lost', 503, { code: 'not_ready', detail: 'the database is not available at the moment' }],
     ['broken', 503, { code: 'not_ready', detail: 'the database is not available at the moment' }],
     ['log', 503, { code: 'not_ready', detail: 'the event store does not answer' }],
+    ['slot', 503, { code: 'not_ready', detail: expect.stringContaining('too many other reads') as string }],
     ['missing', 404, { code: 'not_found' }],
     ['nest', 404, { code: 'not_found', detail: 'no such thing' }],
     ['zod', 400, { code: 'invalid_request', errors: [{ path: 'a', message: expect.any(String) as string }] }],
