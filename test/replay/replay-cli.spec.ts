@@ -250,7 +250,7 @@ test('the bar of a build that begins anew after a kill stood at nothing, of what
     {
       ...output,
       progress: (_name, _unit, total) => {
-        const bar = { total: total!, done: 0, of: 0 };
+        const bar = { total, done: 0, of: 0 };
         bars.push(bar);
         return {
           update: (done, { total: of = 0 } = {}) => Object.assign(bar, { done, of }),
