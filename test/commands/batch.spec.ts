@@ -110,6 +110,12 @@ it('had no word in its description on which status is that of the run', async ()
   expect(batchAnswerSchema.parse(data)).toEqual(data);
 });
 
+it('answers the newest position of its runs', async () => {
+  const [a, b] = [newRun(), newRun()];
+  const { data } = await batch([queue(a), queue(b), { command: 'start', runId: 'nowhere' }]);
+  expect(data.position).toBe(await app.positionOf(b));
+});
+
 it('takes a bare list', async () => {
   const answer = await app.post(URL, [queue(undefined)]);
   expect(resultsOf(answer)).toMatchObject([{ status: 201, runId: expect.any(String) as string }]);
@@ -125,12 +131,14 @@ it('refuses what it cannot read, item by item, and executes the rest', async () 
       { command: 'start' },
       'start',
       { command: 'start', runId, occurredAt: ago(-400) },
+      { command: 'start', runId, occurredAt: '1969-12-31T23:59:59.999Z' },
+      { command: 'complete', runId, outcome: 'failed', reasonCode: 'x'.repeat(101) },
       queue(newRun(), { context: { text: 'x'.repeat(20_000) } }),
       { command: 'start', runId },
     ]),
   );
-  expect(results.map(({ status }) => status)).toEqual([201, 400, 400, 400, 400, 400, 400, 200]);
-  for (const refused of results.slice(1, 7)) expect(refused).toMatchObject({ code: 'invalid_request' });
+  expect(results.map(({ status }) => status)).toEqual([201, 400, 400, 400, 400, 400, 400, 400, 400, 200]);
+  for (const refused of results.slice(1, 9)) expect(refused).toMatchObject({ code: 'invalid_request' });
   expect(await app.typesOf(runId)).toEqual(['Queued', 'Started']);
 });
 
@@ -232,6 +240,19 @@ describe('sent again', () => {
     expect(placeless(more).slice(0, 2)).toEqual(placeless(first));
     expect(resultsOf(more)[3]).toEqual(resultsOf(first)[1]);
     expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed', 'Progressed']);
+  });
+
+  it('executes a command whose name another caller has used, or the same caller on another run', async () => {
+    const [a, b] = [newRun(), newRun()];
+    const beat = (runId: string) => ({ command: 'progress', runId, commandId: 'beat' });
+    await batch([queue(a), queue(b)]);
+    const bob = { token: { subject: 'bob', capabilities: ['runs.write' as const] } };
+    for (const options of [{}, bob])
+      for (const runId of [a, b])
+        expect(resultsOf(await batch([beat(runId)], options))).toMatchObject([{ result: 'applied' }]);
+    await batch([beat(a), beat(b)]);
+    for (const runId of [a, b])
+      expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed', 'Progressed']);
   });
 
   it('after a failure of ours is executed where it was not', async () => {

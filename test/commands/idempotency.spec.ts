@@ -217,6 +217,11 @@ describe('the same key', () => {
       expect(reused(await app.post(url, {}, less))).toEqual(refused);
     expect(await app.typesOf(runId)).toEqual(['Queued', 'Progressed']);
 
+    const whole = newKey();
+    await app.post(url, {}, { ...granted({ id: 'w1' }), ...keyed(whole) });
+    const ofTenant = { ...granted({ id: 'w1', tenants: ['t1'] }), ...keyed(whole) };
+    expect(reused(await app.post(url, {}, ofTenant))).toEqual(refused);
+
     // A refusal stays one, whatever the renewed token.
     const late = newKey();
     const ifMatch = (...grants: { id: string; tenants?: string[] }[]) => ({
@@ -253,6 +258,32 @@ describe('the same key', () => {
     expect([hers.data.version, his.data.version, isReplay(his)]).toEqual([2, 3, false]);
   });
 
+  it('of the other plane is another key, though both callers have one name', async () => {
+    const runId = await app.run({}, ['complete', { outcome: 'failed' }]);
+    const key = newKey();
+    // The operator of the system plane is called so as well.
+    const olga = { subject: 'olga', capabilities: ['runs.write' as const] };
+    const body = { workspaceId: 'w1', type: 'sync' };
+    const queued = await app.post('/operation-runs', body, { ...keyed(key), token: olga });
+    const retried = await app.post(`/system/ops/runs/${runId}/retry`, {}, keyed(key));
+    expect([queued.statusCode, retried.statusCode]).toEqual([201, 200]);
+  });
+
+  it('first used by a token that sees less, which met a failure of ours, does not show it what another was answered', async () => {
+    const runIds = [await app.run(), await app.run({ workspaceId: 'w2' })];
+    const key = newKey();
+    const commands = runIds.map((runId) => ({ command: 'start', runId }));
+    const ask = (...ids: string[]) => {
+      const token = { workspaces: ids.map((id) => ({ id })), capabilities: ['runs.write' as const] };
+      return app.post('/operation-runs:batch', commands, { ...keyed(key), token });
+    };
+    app.gate.beforeAppend = () => Promise.reject(new Error('disk full'));
+    expect((await ask('w1')).statusCode).toBe(500);
+    app.gate.beforeAppend = undefined;
+    expect((await ask('w1', 'w2')).statusCode).toBe(200);
+    expect(reused(await ask('w1'))).toEqual(refused);
+  });
+
   it('may be used again after a request that never became a command', async () => {
     const runId = await app.run();
     const key = newKey();
@@ -267,6 +298,17 @@ describe('the same key', () => {
   it.each(['', 'k'.repeat(201)])('may not be %j', async (key) => {
     const answer = await app.post('/operation-runs', { workspaceId: 'w1', type: 'sync' }, keyed(key));
     expect([answer.statusCode, answer.data.errors]).toMatchObject([400, [{ path: 'Idempotency-Key' }]]);
+  });
+});
+
+it('of two answers that were given side by side the first stays', async () => {
+  const keys = new IdempotencyKeys(app.pool);
+  const asked = { subject: 'admin:ann', key: newKey(), content: [], scope: { kind: 'everything' } as const };
+  await keys.reserve(asked);
+  for (const nth of [1, 2]) await keys.keep(asked, { status: 200, response: { nth } });
+  expect(await keys.reserve(asked)).toEqual({
+    kind: 'answered',
+    answer: { status: 200, response: { nth: 1 } },
   });
 });
 

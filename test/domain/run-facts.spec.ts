@@ -64,6 +64,11 @@ it.each([
   expect(given(c.queue(), c.resolve(2_000), end)).toMatchObject({ status: 'completed', resolution: 'open' });
 });
 
+it('a completion that tells no counts leaves those that were told', () => {
+  const completion = { ...c.complete(2), summaryCounts: null } as RunCommand;
+  expect(given(c.queue(), c.progress(1, { n: 4 }), completion)?.summaryCounts).toEqual({ n: 4 });
+});
+
 describe('heartbeats', () => {
   it('with unchanged counts are counted, and new counts start the count again', () => {
     const facts = given(c.queue(), c.progress(1, { n: 1 }), c.progress(2, { n: 1 }), c.progress(3));

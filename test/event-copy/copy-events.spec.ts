@@ -108,6 +108,30 @@ test('appends that were under way when a copy was killed leave gaps between stre
   expect(resumed).toMatchObject({ copied: 8, verified: { events: 18, streams: 3, sameOrder: false } });
 });
 
+test('an append waits for the one before it on its stream, and for no other', async () => {
+  await writeHistory(postgres);
+  const { store } = eventStoreDb;
+  const slow = {
+    ...store,
+    append: async (asked: Parameters<typeof store.append>[0]) => {
+      if (asked.expectedRevision === 'no_stream') await new Promise((resolve) => setTimeout(resolve, 100));
+      return store.append(asked);
+    },
+  };
+  const writer = createOrderedLogWriter(slow, 4);
+  await writer.write(await everything(postgres));
+  await writer.flush();
+  expect(await store.readAll(START, 1_000)).toHaveLength(18);
+});
+
+test('a target to which another process appends a stream of its own meanwhile is no copy', async () => {
+  await writeHistory(postgres);
+  let foreign: Promise<unknown> | undefined;
+  const onProgress = () => void (foreign ??= append(other, 'foreign', newEvents(1)));
+  await expect(copy(postgres, other, { onProgress })).rejects.toThrow('is not in');
+  await foreign;
+});
+
 test('an append of a killed copy that arrives late is taken for what it is', async () => {
   await writeHistory(postgres);
   const events = (await everything(postgres)).filter(({ streamId }) => streamId === streamOf('a'));

@@ -35,6 +35,7 @@ const THROWN: Record<string, () => unknown> = {
   missing: () => Problem.notFound(),
   nest: () => new NotFoundException('no such thing'),
   teapot: () => new HttpException('short and stout', 418),
+  busy: () => new HttpException('no room in the pool of db.internal', 503),
   zod: () => z.object({ a: z.string() }).safeParse({}).error,
   database: () => Object.assign(new Error('connect ECONNREFUSED 10.0.0.7:5432'), { code: 'ECONNREFUSED' }),
   lost: () => new Error('Connection terminated unexpectedly'),
@@ -168,6 +169,12 @@ describe('problems', () => {
     const entry = test.log().filter(({ msg }) => msg === 'request failed');
     expect(entry.at(-1)).toMatchObject({ level: 'error', reqId: 'req-1' });
     if (what === 'bug') expect(JSON.stringify(entry)).toContain('db.internal');
+  });
+
+  it('tells nothing of what was written about a 503, but for the log', async () => {
+    const { body } = await problem('GET', '/throw/busy');
+    expect(body).toMatchObject({ status: 503, code: 'not_ready' });
+    expect(body).not.toHaveProperty('detail');
   });
 
   it('tells a path that is not there from a method that is not taken', async () => {

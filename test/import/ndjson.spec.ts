@@ -151,6 +151,13 @@ describe('one command a line', () => {
     expect(await beat()).toMatchObject({ eventsAppended: 1 });
   });
 
+  it('is the same heartbeat when standard input tells the time of it, however often it says so', async () => {
+    const input = () => Readable.from([Buffer.from(`${line('progress', 'a', { occurredAt: EARLIER })}\n`)]);
+    await importLines({ ndjson: '-', input: Readable.from([Buffer.from(`${queue('a')}\n`)]) });
+    expect(await importLines({ ndjson: '-', input: input() })).toMatchObject({ eventsAppended: 1 });
+    expect(await importLines({ ndjson: '-', input: input() })).toMatchObject({ eventsAppended: 0 });
+  });
+
   it('goes on where an interrupted import stopped', async () => {
     folder.file(
       'commands.ndjson',

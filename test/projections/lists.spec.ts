@@ -247,3 +247,31 @@ test('every path and its parameters are described, answers included', async () =
     expect.arrayContaining(['problemClass', 'tenant', 'active', 'from', 'asOf', 'cursor']),
   );
 });
+
+// The last one: it adds to what all others list.
+test('a page with as many rows as are read at once for it is not taken for the last', async () => {
+  const runs = Array.from({ length: 21 }, (_, n) =>
+    completedRun({ runId: `one-of-many-${n}`, queuedAt: at(n), completedAt: at(n + 1), workspaceId: 'w3' }),
+  );
+  await fixture.show(runs.map((facts) => classified(facts)));
+  for (const page of ['recent', 'notifications']) {
+    const { data, page: told } = await list(`/workspaces/w3/operations/${page}?limit=20`);
+    expect([data.rows.length, told.nextCursor]).toEqual([20, expect.any(String)]);
+  }
+});
+
+test('whichever path one reader asks, the answer names the same position', async () => {
+  const older = { ...classified(completedRun({ runId: 'older', workspaceId: 'w5' })), position: '6.1' };
+  await fixture.show([older]);
+  const reader = await adminToken([{ id: 'w1' }, { id: 'w5' }]);
+  const positions: string[] = [];
+  for (const path of [
+    '/admin/operations',
+    '/workspaces/w1/operations/recent',
+    '/workspaces/w5/operations/recent',
+  ]) {
+    const { body } = await fixture.get<{ meta: { position: string } }>(path, reader);
+    positions.push(body.meta.position);
+  }
+  expect(new Set(positions).size).toBe(1);
+});

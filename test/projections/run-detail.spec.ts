@@ -179,6 +179,19 @@ describe('the actions', () => {
     expect(body.data.decisionZone.actions.find(({ name }) => name === 'retry')?.allowed).toBe(true);
   });
 
+  test('none on a run of which the log holds more than could be applied', async () => {
+    const reasons = Object.values(await allowedOn({ ...classified(queuedRun()), incomplete: true }));
+    expect(new Set(reasons)).toEqual(
+      new Set(['one of its events could not be applied, and waits for an operator']),
+    );
+  });
+
+  test('a retry where another run has taken the id of the newest one', async () => {
+    await fixture.show([classified(queuedRun({ runId: 'taken' }))]);
+    const failed = completedRun({ outcome: 'failed', successorRunIds: ['taken'] });
+    expect((await allowedOn(classified(failed))).retry).toBeNull();
+  });
+
   test('are those of the plane, and need its capability', async () => {
     const run = classified(queuedRun());
     expect(Object.keys(await allowedOn(run, 'admin'))).toEqual(['cancel', 'resolve', 'reopen']);

@@ -118,6 +118,19 @@ describe('the ranges that a list is merged from', () => {
     expect(range).toMatchObject({ workspace: 'w1', tenant: 't1' });
   });
 
+  test('a tenant that is granted beside its whole workspace is not the only one in sight', () => {
+    const grants = [['t1'], null].map((tenantIds) => ({ workspaceId: 'w1', tenantIds }));
+    expect(rangesOf({ filter: {}, scope: { kind: 'grants', grants } })[0]).not.toHaveProperty('tenant');
+  });
+
+  test('a tenant of one workspace is not looked for in the others', () => {
+    const grants = [
+      { workspaceId: 'w1', tenantIds: ['t1'] },
+      { workspaceId: 'w2', tenantIds: null },
+    ];
+    expect(rangesOf({ filter: {}, scope: { kind: 'grants', grants } })[0]).not.toHaveProperty('tenant');
+  });
+
   test('of a great many workspaces none is looked for by itself', () => {
     const workspace = Array.from({ length: 9 }, (_, index) => `w${index}`);
     expect(rangesOf({ filter: { workspace }, scope: EVERYTHING })[0]).not.toHaveProperty('workspace');

@@ -7,6 +7,7 @@ import { FencedError, ParkedLimitError } from '../../src/projector/run-folding';
 import { generationById } from '../../src/projector/generations';
 import type { Generation } from '../../src/projector/generations';
 import { discardParked, listParked, previewDiscard, retryParked } from '../../src/projector/parked-streams';
+import { eventually } from '../support/eventually';
 import { createProjectionFixture, dumpGeneration } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
 import { queueCommand } from '../support/queue-command';
@@ -75,6 +76,27 @@ describe('what the projector cannot apply', () => {
       expect(await count(fixture, 'run_facts', `run->>'incomplete' = 'true'`)).toBe(1);
     });
 
+    test('a retry waits for the batch that is being committed, and takes along what that parks', async () => {
+      const { pool, generation, options } = fixture;
+      await fixture.writeRaw('bad', 3, 'OperationRunProgressed', { occurredAt: T0, summaryCounts: null });
+      const projector = await pool.connect();
+      await projector.query(
+        `begin; select from opstruth.generations where id = ${generation.id} for update;
+         insert into ${generation.schema}.parked_events (stream_id, revision, event_type, commit, prepare)
+           values ('${streamOf('bad')}', 3, 'OperationRunProgressed', 9999, 1)`,
+      );
+      const retried = retryParked(generation, streamOf('bad'), options);
+      await eventually(async () => {
+        const { rows } = await pool.query(
+          `select from pg_stat_activity where wait_event_type = 'Lock' and datname = current_database()`,
+        );
+        return rows.length === 1;
+      });
+      await projector.query('commit');
+      projector.release();
+      expect(await retried).toMatchObject({ kind: 'parked_again', events: 3 });
+    });
+
     test('a retry after the cause is mended applies all of it and fences the memory of a running projector', async () => {
       // As an upcaster of a newer version would lift it.
       const store: EventStore = {
@@ -97,6 +119,14 @@ describe('what the projector cannot apply', () => {
       expect(await retryParked(fixture.generation, streamOf('bad'), mended)).toEqual({ kind: 'not_parked' });
       // What is not parked takes nothing from the projector's memory.
       expect((await generationById(fixture.pool, fixture.generation.id))!.epoch).toBe(after!.epoch);
+    });
+
+    test('a retry applies what was parked, and nothing that the projector has still to come to', async () => {
+      await fixture.writeRaw('bad', 3, 'OperationRunProgressed', { occurredAt: T0, summaryCounts: null });
+      const decision = { actor: 'ops', reason: 'written by a broken deployment' };
+      const result = await discardParked(fixture.generation, streamOf('bad'), decision, fixture.options);
+      expect(result).toEqual({ kind: 'cleared', events: 2 });
+      expect(await count(fixture, 'run_facts', `run_id = 'bad' and facts->>'version' = '3'`)).toBe(1);
     });
 
     test('a discarded event stays out, of a new generation too, and what follows it is applied', async () => {
@@ -171,6 +201,17 @@ describe('what the projector cannot apply', () => {
       };
       await fixture.catchUp(other, { store: reading });
       expect(await dumpGeneration(pool, other.schema)).toEqual(await dumpGeneration(pool, generation.schema));
+    });
+
+    test('an event at which another generation stands as well is left out', async () => {
+      const { pool, generation, options } = fixture;
+      const other = await fixture.anotherGeneration();
+      await fixture.catchUp(other);
+      await pool.query(`update opstruth.generations set state = 'ready' where id = $1`, [other.id]);
+      const decision = { actor: 'ops', reason: 'written by a broken deployment' };
+      expect(await discardParked(generation, streamOf('bad'), decision, options)).toMatchObject({
+        kind: 'cleared',
+      });
     });
 
     test('what was done is not done where it cannot be recorded', async () => {
@@ -268,6 +309,17 @@ describe('what the projector cannot apply', () => {
     const another = await fixture.anotherGeneration();
     await fixture.catchUp(another, { surfaces, batchSize: 1 });
     expect(await parkedAndShown(another)).toEqual(inOneBatch);
+  });
+
+  test('of a batch with an event that no surface can show, and one behind it that cannot be read, both are parked', async () => {
+    await fixture.write([queue('bad'), ...startedAndCancelled('bad')]);
+    await fixture.writeRaw('bad', 3, 'OperationRunNobodyKnows', {});
+    const surfaces = unableToShow(
+      fixture.options.surfaces,
+      ({ facts }) => facts.runId === 'bad' && facts.status === 'completed',
+    );
+    await fixture.catchUp(fixture.generation, { surfaces });
+    expect(await listParked(fixture.pool, fixture.generation)).toMatchObject([{ revision: 2, events: 2 }]);
   });
 
   test('a surface that throws on one run parks that run alone', async () => {

@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { createLease } from '../../src/projector/lease';
+import { createLease, isLeaseHeld } from '../../src/projector/lease';
 import { createProjectorHealth, runProjectorRole } from '../../src/projector/projector-role';
 import type { ProjectorHealth, ProjectorRoleOptions } from '../../src/projector/projector-role';
 import { cutOver, rollBack } from '../../src/replay/cutover';
 import { startReplay } from '../../src/replay/replays';
 import { buildGeneration } from '../../src/replay/build/generation-build';
-import { generationById } from '../../src/projector/generations';
+import { followsLog, generationById } from '../../src/projector/generations';
+import { START } from '../../src/events/position';
 import { testClock } from '../support/database';
 import { createProjectionFixture } from '../support/projection';
 import type { ProjectionFixture } from '../support/projection';
@@ -85,6 +86,18 @@ describe('several projector processes', () => {
     await eventually(async () => (await projected()).length === 1);
   });
 
+  test('one whose time was up is not taken for a holder, and takes the lease from nobody when it gives it back', async () => {
+    const [late, next, third] = ['late', 'next', 'third'].map((name) =>
+      createLease(fixture.pool, 'projector', name, TTL_SECONDS),
+    );
+    await late!.hold();
+    await fixture.pool.query(`update opstruth.leases set expires_at = now() - interval '1 second'`);
+    expect(await isLeaseHeld(fixture.pool, 'projector')).toBe(false);
+    expect(await next!.hold()).toBe(true);
+    await late!.release();
+    expect(await third!.hold()).toBe(false);
+  });
+
   test('one that could not ask for its lease any more, and projected nothing, still told that it held it', async () => {
     let isUp = true;
     const hold = () => (isUp ? Promise.resolve(true) : Promise.reject(new Error('the database is away')));
@@ -136,6 +149,16 @@ describe('several projector processes', () => {
     await fixture.write([queue('b')]);
     await eventually(async () => (await generationById(pool, next.id))!.eventsApplied === 2);
     await eventually(async () => (await projected()).length === 2);
+  });
+
+  test('follow no historical generation: it stays where it ends', async () => {
+    const { pool, store, options, judge } = fixture;
+    await fixture.write([queue('a')]);
+    const context = { pool, store, surfaces: options.surfaces, clock: testClock(), judge: () => judge };
+    const until = { position: (await eventually(async () => (await store.readAll(START, 1))[0])).position };
+    const past = await startReplay(context, { until }, { actor: 'test', reason: null });
+    await buildGeneration(past.id, options, new AbortController().signal);
+    expect(followsLog((await generationById(pool, past.id))!, options.surfaces)).toBe(false);
   });
 
   test('after a cutover to another version the old one kept the lease, and the live generation stood still', async () => {

@@ -31,6 +31,18 @@ describe('historical generations', () => {
     await retireGeneration(context, built.id, OPERATOR);
   });
 
+  test('a historical generation shows what happened at the very instant', async () => {
+    const queued = await fixture.store.readAll(START, 1_000, { types: ['OperationRunQueued'] });
+    const { streamId, data } = queued[20]!;
+    const until = { at: (data as { occurredAt: string }).occurredAt };
+    const built = await build(await startReplay(context, { until }, OPERATOR));
+    const { rows } = await fixture.pool.query(
+      `select from ${built.schema}.run_facts where $1 = '${streamOf('')}' || run_id`,
+      [streamId],
+    );
+    expect(rows).toHaveLength(1);
+  });
+
   test('a payload without any members ended every build up to an instant', async () => {
     const payloads = [null, 7, 'text', {}];
     for (const [n, data] of payloads.entries())

@@ -93,6 +93,14 @@ test('what was retried in the live generation stayed parked in the standby; what
   expect(await parked()).toMatchObject([[], [{ runId: 'bad' }]]);
   expect(await retryAs(operator, generation, streamOf('bad'), mended(9))).toEqual({ kind: 'not_parked' });
   expect(await parked()).toEqual([[], []]);
+  // Each by its own policy, of which one lets nothing be retried; what most runs can be is left out.
+  for (const [schema, retryable] of [
+    [app.generation.schema, null],
+    [generation.schema, false],
+  ] as const) {
+    const select = `select run->'retryable' as retryable from ${schema}.run_facts where run_id = 'bad'`;
+    expect((await app.pool.query(select)).rows).toEqual([{ retryable }]);
+  }
 });
 
 test("a parked stream that is no run's could not be named, so that nobody could clear it", async () => {

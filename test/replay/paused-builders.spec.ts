@@ -23,12 +23,13 @@ const isReplaced = (outcome: unknown): boolean =>
   isEnded(outcome) || (outcome instanceof DatabaseError && outcome.code === ADMIN_SHUTDOWN);
 
 test.each([
-  ['copies the tables', 'loading', false, (store: EventStore) => store],
+  ['copies the tables', 'loading', false, (store: EventStore) => store, { lanes: 2 }],
+  ['copies the tables at once', 'loading', false, (store: EventStore) => store, { blocksPerStep: 1_000 }],
   ['folds the log, stream after stream or in its order,', 'folding', true, (store: EventStore) => store],
   ['loads the tables', 'loading', true, inLogOrder],
 ])(
   'a builder that was paused while another %s writes nothing more when it goes on',
-  async (_, phase, full, order) => {
+  async (_, phase, full, order, { lanes = 1, ...steps }: { lanes?: number; blocksPerStep?: number } = {}) => {
     const { fixture, context, stricter, build } = await createReplayWorld();
     const paused: { readonly goOn: () => void }[] = [];
     try {
@@ -39,10 +40,10 @@ test.each([
       const pausedBuilder = async () => {
         let goOn = (): void => undefined;
         const gate = new Promise<void>((resolve) => (goOn = resolve));
-        let waits = false;
+        let waiting = 0;
         const onStep = async () => {
           if ((await generationById(pool, generation.id))!.phase !== phase) return;
-          waits = true;
+          waiting += 1;
           await gate;
         };
         const options = {
@@ -50,6 +51,7 @@ test.each([
           store: order(fixture.store),
           judge,
           ...SMALL_STEPS,
+          ...steps,
           onStep,
         };
         const outcome = buildGeneration(generation.id, options, new AbortController().signal).then(
@@ -57,7 +59,8 @@ test.each([
           (error: unknown) => error,
         );
         paused.push({ goOn: () => goOn() });
-        await eventually(() => Promise.resolve(waits));
+        // All of them: one that is in a step when the other begins is ended by that, and the others with it.
+        await eventually(() => Promise.resolve(waiting === lanes));
         return { goOn, outcome };
       };
       const first = await pausedBuilder();

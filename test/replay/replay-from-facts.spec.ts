@@ -131,6 +131,15 @@ describe('a replay from run facts', () => {
     expect(rows).toEqual(await rowsOf({ policyVersion, full: true }));
   });
 
+  test.each([{ retryable: false }, { reconcileAfterSeconds: 5_000 }])(
+    'by rules that move no class, %j, the rows are those of the log all the same',
+    async (rule) => {
+      const policy = parsePolicy({ ...TEST_POLICY, defaults: { ...TEST_POLICY.defaults, ...rule } });
+      const policyVersion = await savePolicy(fixture.pool, policy, 'test', null);
+      expect(await rowsOf({ policyVersion })).toEqual(await rowsOf({ policyVersion, full: true }));
+    },
+  );
+
   test('what is projected while tables are copied is in the new ones once', async () => {
     const later = [...simulateWorkload({ ...WORKLOAD, seed: 12, runs: 80, idPrefix: 'later-' })];
     const generation = await startReplay(context, { policyVersion: stricter }, OPERATOR);
@@ -165,7 +174,7 @@ describe('a replay from run facts', () => {
     'of a run that cannot be shown the place kept its position, and an audit found that wrong: %j',
     async ({ full }) => {
       const queued = queueCommand(AS_OF, { workspaceId: 'alone', tenantId: null });
-      await fixture.write([{ runId: 'shown', command: queued }]);
+      for (const runId of ['shown earlier', 'shown']) await fixture.write([{ runId, command: queued }]);
       const runId = 'not shown';
       await fixture.write([
         { runId, command: queued },

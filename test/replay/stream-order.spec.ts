@@ -63,7 +63,8 @@ describe('a build from the log', () => {
       await fixture.writeRaw(runId, 1, 'OperationRunStarted', { occurredAt: at(1) });
       if (runId.endsWith('middle')) {
         await fixture.writeRaw(runId, 2, 'OperationRunProgressed', { occurredAt: 42 });
-        await beats(runId, 3, 4);
+        // On for longer than two pages.
+        await beats(runId, 3, 16);
       } else await beats(runId, 2, 9);
     }
     await fixture.writeRaw('parked-at-the-end', 11, 'Unheard', {});
@@ -111,6 +112,14 @@ describe('a build from the log', () => {
     ['an instant before any', { at: '2025-01-01T00:00:00.000Z' }],
   ])('up to %s comes to the same in either order', async (_, until) => {
     await writeOddStreams();
+    // Behind what came after the instant nothing counts, whatever its own time, for longer than a page.
+    await fixture.writeRaw('back-in-time', 0, 'OperationRunQueued', queued);
+    await fixture.writeRaw('back-in-time', 1, 'OperationRunStarted', { occurredAt: at(30) });
+    for (let revision = 2; revision < 12; revision++)
+      await fixture.writeRaw('back-in-time', revision, 'OperationRunProgressed', {
+        occurredAt: at(2),
+        summaryCounts: null,
+      });
     const small = { eventsPerPage: 7, runsPerWrite: 5 };
     const one = await build(await startReplay(context, { until }, OPERATOR), small);
     const other = await build(await startReplay(context, { until }, OPERATOR), {
