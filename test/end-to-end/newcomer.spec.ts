@@ -1,3 +1,6 @@
+import { Client } from 'pg';
+import { streamOf } from '../../src/events/operation-run-events';
+import { eventually } from '../support/eventually';
 import { startService } from '../support/service';
 import type { Service } from '../support/service';
 
@@ -24,6 +27,19 @@ describe('what a newcomer stumbled over', () => {
     const byTriage = await triage.post('/operation-runs:batch', { commands });
     expect(byTriage.body.results.map(({ status }) => status)).toEqual([200, 403]);
     expect(byTriage.body.position).toBe(byTriage.body.results[0]!.position);
+  });
+
+  test('a server that runs learns of an event that another process has left out', async () => {
+    await service.admin.post('/operation-runs', { runId: 'spoilt', workspaceId: 'w', type: 'sync' });
+    const other = new Client({ connectionString: service.databaseUrl });
+    await other.connect();
+    await other.query(
+      `insert into opstruth.discarded_events (stream_id, revision, actor, reason) values ($1, 0, 'olga', 'spoilt')`,
+      [streamOf('spoilt')],
+    );
+    await other.end();
+    const beat = () => service.admin.post('/operation-runs/spoilt/progress');
+    await eventually(async () => (await beat()).body.code === 'run_discarded');
   });
 
   test('a second note on an investigated run was dropped', async () => {
