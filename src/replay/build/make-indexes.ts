@@ -12,6 +12,8 @@ import { inLanes } from './in-lanes';
 const LANES = 2;
 /** For the sort behind an index, per lane. */
 const SORT_MEMORY = '128MB';
+/** The lanes are what works at the same time: two more processes for each index take the processors from who serves. */
+const IN_ONE_PROCESS = 'set max_parallel_maintenance_workers = 0';
 /** A thirtieth of the sample that PostgreSQL would take: columns of a few values, soon to be looked at by autovacuum. */
 const STATISTICS_TARGET = 30;
 const UNIQUE_VIOLATION = '23505';
@@ -39,7 +41,7 @@ export async function makeIndexes(
       const client = await pool.connect();
       try {
         await client.query(
-          `set maintenance_work_mem = '${SORT_MEMORY}'; set default_statistics_target = ${STATISTICS_TARGET}; set ${NOT_AWAITED}`,
+          `set maintenance_work_mem = '${SORT_MEMORY}'; ${IN_ONE_PROCESS}; set default_statistics_target = ${STATISTICS_TARGET}; set ${NOT_AWAITED}`,
         );
         return client;
       } catch (error) {
