@@ -1,4 +1,5 @@
 import { gzipSync } from 'node:zlib';
+import { queueCommand } from '../support/queue-command';
 import { importFixture, rejectsIn } from './import-fixture';
 import type { ImportFixture } from './import-fixture';
 import { RUN_ROWS } from './source-folder';
@@ -145,18 +146,7 @@ describe('rows that are one run each', () => {
   });
 
   it('of a run that somebody else has queued are left out whole', async () => {
-    await fixture.others('w/a', {
-      kind: 'queue',
-      at: at('00'),
-      workspaceId: 'w',
-      tenantId: 't',
-      type: 'sync',
-      initiator: null,
-      context: {},
-      summaryCounts: null,
-      predecessorRunId: null,
-      origin: null,
-    });
+    await fixture.others('w/a', queueCommand(at('00')));
     folder.file('1.csv', [run('a', ['01', '02', '20'])]);
     expect(await fixture.import(folder)).toMatchObject({
       eventsAppended: 0,
